@@ -1,0 +1,242 @@
+//! Topics and consumer groups, as an administrator sees them. Only I/O; every call blocks, so an async caller
+//! wraps it in `spawn_blocking`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::config::{Connection, Isolation};
+use crate::error::KafkaError;
+use crate::ffi;
+
+/// A client for topics and groups.
+pub struct Admin {
+    connection: Connection,
+    client: AdminClient<DefaultClientContext>,
+    timeout: Duration,
+}
+
+/// One topic as the broker has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TopicState {
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Replicas of the first partition.
+    pub replication: i32,
+    /// The settings that were set on the topic itself (not the broker's defaults).
+    pub config: BTreeMap<String, String>,
+}
+
+/// How far a group has come in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// The committed offset; `None` when the group never committed.
+    pub committed: Option<i64>,
+    /// Where `read_committed` ends.
+    pub last_stable: i64,
+    /// Where the log ends.
+    pub high_watermark: i64,
+    /// Whether a data record lies between the committed and the last stable offset. Control records take
+    /// offsets too, so the difference of the two says nothing.
+    pub data_records_between: bool,
+}
+
+impl Admin {
+    /// Opens a client. It connects on the first call; `timeout` bounds each call.
+    pub fn new(connection: Connection, timeout: Duration) -> Result<Self, KafkaError> {
+        let client = connection.base().create().map_err(KafkaError::call("create admin client"))?;
+        Ok(Self { connection, client, timeout })
+    }
+
+    fn options(&self) -> AdminOptions {
+        AdminOptions::new().request_timeout(Some(self.timeout)).operation_timeout(Some(self.timeout))
+    }
+
+    /// All topics whose name starts with `prefix`, with their own settings.
+    pub fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, KafkaError> {
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(None, self.timeout)
+            .map_err(KafkaError::call("fetch metadata"))?;
+        let mut topics = BTreeMap::new();
+        for topic in metadata.topics().iter().filter(|topic| topic.name().starts_with(prefix)) {
+            let replication = topic.partitions().first().map_or(0, |p| p.replicas().len());
+            let state = TopicState {
+                partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
+                replication: i32::try_from(replication).unwrap_or(i32::MAX),
+                config: BTreeMap::new(),
+            };
+            topics.insert(topic.name().to_owned(), state);
+        }
+        self.describe(&mut topics)?;
+        Ok(topics)
+    }
+
+    fn describe(&self, topics: &mut BTreeMap<String, TopicState>) -> Result<(), KafkaError> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = topics.keys().cloned().collect();
+        let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let described = block_on(self.client.describe_configs(&resources, &self.options()))
+            .map_err(KafkaError::call("describe settings"))?;
+        for (name, result) in names.iter().zip(described) {
+            let resource = result.map_err(|code| topic_error("describe settings", name, code))?;
+            let own = resource.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
+            if let Some(state) = topics.get_mut(name) {
+                state.config = own.filter_map(|e| Some((e.name, e.value?))).collect();
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates one topic; one that exists already is no error.
+    pub fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        replication: i32,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), KafkaError> {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+        for (key, value) in config {
+            topic = topic.set(key, value);
+        }
+        let results = block_on(self.client.create_topics([&topic], &self.options()))
+            .map_err(KafkaError::call("create topic"))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(topic_error("create", &topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the given settings and leaves all others as they are.
+    pub fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), KafkaError> {
+        let pairs: Vec<_> = set.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        ffi::alter_topic_config(self.client.inner(), topic, &pairs, self.timeout)
+    }
+
+    /// Deletes one topic; one that does not exist is no error.
+    pub fn delete_topic(&self, name: &str) -> Result<(), KafkaError> {
+        let results = block_on(self.client.delete_topics(&[name], &self.options()))
+            .map_err(KafkaError::call("delete topic"))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => return Err(topic_error("delete", &topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// How far `group` has come in every partition of `topic`. Reads only what lies between, joins nothing.
+    pub fn group_progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<i32, PartitionProgress>, KafkaError> {
+        let create = || KafkaError::call("create consumer");
+        let as_group: BaseConsumer = self.connection.consumer(group, 1024).create().map_err(create())?;
+        let stable: BaseConsumer =
+            self.connection.reader(Isolation::Committed).create().map_err(create())?;
+        let all: BaseConsumer =
+            self.connection.reader(Isolation::Uncommitted).create().map_err(create())?;
+        let mut wanted = TopicPartitionList::new();
+        for partition in 0..self.partition_count(topic)? {
+            wanted.add_partition(topic, partition);
+        }
+        let committed = as_group
+            .committed_offsets(wanted, self.timeout)
+            .map_err(KafkaError::call("fetch committed offsets"))?;
+        let mut progress = BTreeMap::new();
+        for element in committed.elements() {
+            let partition = element.partition();
+            // The high watermark first: what becomes stable in between only shows as more lag, never as less.
+            let (low, high_watermark) = watermarks(&all, topic, partition, self.timeout)?;
+            let (_, last_stable) = watermarks(&stable, topic, partition, self.timeout)?;
+            let committed = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            let from = committed.unwrap_or(low).max(low);
+            let data_records_between =
+                from < last_stable && self.any_record(&stable, topic, partition, from)?;
+            progress.insert(
+                partition,
+                PartitionProgress { committed, last_stable, high_watermark, data_records_between },
+            );
+        }
+        Ok(progress)
+    }
+
+    /// The number of partitions of a topic that exists.
+    pub fn partition_count(&self, topic: &str) -> Result<i32, KafkaError> {
+        let metadata = self
+            .client
+            .inner()
+            .fetch_metadata(Some(topic), self.timeout)
+            .map_err(KafkaError::call("fetch metadata"))?;
+        let found = metadata.topics().iter().find(|t| t.name() == topic);
+        match found {
+            Some(t) if t.error().is_none() => Ok(i32::try_from(t.partitions().len()).unwrap_or(0)),
+            _ => Err(topic_error("find", topic, RDKafkaErrorCode::UnknownTopicOrPartition)),
+        }
+    }
+
+    fn any_record(
+        &self,
+        reader: &BaseConsumer,
+        topic: &str,
+        partition: i32,
+        from: i64,
+    ) -> Result<bool, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(from))
+            .map_err(KafkaError::call("assign"))?;
+        reader.assign(&list).map_err(KafkaError::call("assign"))?;
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(KafkaError::TimedOut {
+                    call: "read up to the last stable offset",
+                    timeout_ms: self.timeout.as_millis(),
+                });
+            }
+            match reader.poll(left) {
+                Some(Ok(_)) => return Ok(true),
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(false),
+                Some(Err(source)) => return Err(KafkaError::Call { call: "read", source }),
+                None => {}
+            }
+        }
+    }
+}
+
+fn topic_error(call: &'static str, topic: &str, code: RDKafkaErrorCode) -> KafkaError {
+    KafkaError::Topic { call, topic: topic.to_owned(), code, detail: String::new() }
+}
+
+/// Low and high end of a partition as the client's isolation level sees it.
+pub fn watermarks(
+    client: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> Result<(i64, i64), KafkaError> {
+    client
+        .fetch_watermarks(topic, partition, timeout)
+        .map_err(KafkaError::call("fetch watermarks"))
+}

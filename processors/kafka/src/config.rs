@@ -1,0 +1,120 @@
+//! Client settings. Pure: makes `ClientConfig` values, opens nothing.
+
+use rdkafka::ClientConfig;
+
+/// Who and where: what every client of one process shares.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// `host:port[,host:port]`.
+    pub bootstrap_servers: String,
+    /// `client.id`; for a stage's consumer it is the address where peers reach the pod.
+    pub client_id: String,
+}
+
+impl Connection {
+    /// The settings that every client has.
+    pub fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id)
+            .set("socket.nagle.disable", "true")
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set("topic.metadata.refresh.interval.ms", "60000")
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// A consumer that reads committed data and stores no offsets by itself.
+    ///
+    /// `queued_kbytes_max` bounds what is fetched ahead, per consumer.
+    pub fn consumer(&self, group: &str, queued_kbytes_max: u32) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("group.id", group)
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "250")
+            .set("fetch.min.bytes", "1")
+            .set("fetch.error.backoff.ms", "20")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
+            .set("check.crcs", "false");
+        config
+    }
+
+    /// A consumer of one worker: cooperative, static, with the group's session bounds.
+    pub fn group_member(&self, group: &str, instance: &str, queued_kbytes_max: u32) -> ClientConfig {
+        let mut config = self.consumer(group, queued_kbytes_max);
+        config
+            .set("group.instance.id", instance)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "2000")
+            .set("max.poll.interval.ms", "60000");
+        config
+    }
+
+    /// A consumer outside any group's rebalancing, for reading a range up to its end.
+    pub fn reader(&self, isolation: Isolation) -> ClientConfig {
+        let mut config = self.consumer("kpay-reader", 16_384);
+        config
+            .set("isolation.level", isolation.as_str())
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error");
+        config
+    }
+
+    /// An idempotent producer for records from the outside.
+    pub fn producer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", "1")
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("retry.backoff.ms", "10")
+            .set("delivery.timeout.ms", "30000")
+            .set("queue.buffering.max.kbytes", "65536");
+        config
+    }
+
+    /// The producer of one worker. `transactional_id` is stable per slot, so that a restart ends the
+    /// transaction that was left open.
+    pub fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.producer();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", "10000")
+            .set("delivery.timeout.ms", "9000")
+            .set("delivery.report.only.error", "true")
+            .set("linger.ms", "0.5")
+            .set("retry.backoff.ms", "5")
+            .set("queue.buffering.max.messages", "200000");
+        config
+    }
+}
+
+/// What a reader sees of open and aborted transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the last stable offset, without aborted records.
+    Committed,
+    /// Up to the high watermark, everything.
+    Uncommitted,
+}
+
+impl Isolation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Committed => "read_committed",
+            Self::Uncommitted => "read_uncommitted",
+        }
+    }
+}

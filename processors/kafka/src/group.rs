@@ -1,0 +1,90 @@
+//! Who owns which partition, read from the description of a consumer group.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::error::KafkaError;
+
+/// The owner of each partition of `topic` in `group`: `(partition, client.id of the member)`.
+///
+/// The members' `client.id` is by kpay's convention the address where the pod answers. Blocks.
+pub fn owners(
+    client: &BaseConsumer,
+    group: &str,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Vec<(i32, String)>, KafkaError> {
+    let list = client
+        .fetch_group_list(Some(group), timeout)
+        .map_err(KafkaError::call("describe group"))?;
+    let mut owners = Vec::new();
+    for member in list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members) {
+        let Some(assignment) = member.assignment() else { continue };
+        for partition in partitions_of(assignment, topic) {
+            owners.push((partition, member.client_id().to_owned()));
+        }
+    }
+    Ok(owners)
+}
+
+/// Decodes a `ConsumerProtocolAssignment`: i16 version, [topic string, [i32 partition]], userdata.
+/// Bytes that end early give what could be read.
+fn partitions_of(bytes: &[u8], topic: &str) -> Vec<i32> {
+    let mut reader = Reader(bytes);
+    let mut found = Vec::new();
+    let _version = reader.take::<2>();
+    let topics = reader.i32().unwrap_or(0);
+    for _ in 0..topics {
+        let Some(name) = reader.string() else { return found };
+        let Some(count) = reader.i32() else { return found };
+        for _ in 0..count {
+            let Some(partition) = reader.i32() else { return found };
+            if name == topic.as_bytes() {
+                found.push(partition);
+            }
+        }
+    }
+    found
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        self.take().map(i32::from_be_bytes)
+    }
+
+    fn string(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(i16::from_be_bytes(self.take()?)).ok()?;
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::partitions_of;
+
+    #[test]
+    fn an_assignment_of_two_topics_gives_the_partitions_of_the_one_asked_for() {
+        let mut bytes = vec![0, 1, 0, 0, 0, 2];
+        for (name, partitions) in [("a", vec![7]), ("bc", vec![0_i32, 3])] {
+            bytes.extend(i16::try_from(name.len()).unwrap().to_be_bytes());
+            bytes.extend(name.as_bytes());
+            bytes.extend(i32::try_from(partitions.len()).unwrap().to_be_bytes());
+            bytes.extend(partitions.iter().flat_map(|p| p.to_be_bytes()));
+        }
+        bytes.extend([0xff; 4]);
+        assert_eq!(partitions_of(&bytes, "bc"), [0, 3]);
+        assert_eq!(partitions_of(&bytes, "zz"), [0_i32; 0]);
+        assert_eq!(partitions_of(&bytes[..bytes.len() - 9], "bc"), [0_i32; 0]);
+    }
+}
