@@ -1,0 +1,126 @@
+//! Clusters that are not ours to build: kind where a container engine runs, or any context that was named. Both use the
+//! engine to make the images. Kept short on purpose: kind and the engine do the work. The host cluster (`up.rs`) is the
+//! one that the tests run on; these two are for people's machines and were written without one at hand.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::UpArgs;
+use crate::deploy::Target;
+use crate::images::{Image, OPERATOR, PIPELINE, Recipe};
+use crate::instance::Instance;
+use crate::steps::{note, step};
+use crate::{deploy, images, process, tools};
+
+/// The engine that answers, if any.
+pub(crate) fn found() -> Option<&'static str> {
+    ["docker", "podman"].into_iter().find(|engine| {
+        // Both exit with 0 only when they can run containers; podman needs no daemon.
+        Command::new(engine).arg("info").output().is_ok_and(|answer| answer.status.success())
+    })
+}
+
+/// A kind cluster with Kafka in it.
+pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) -> Result<()> {
+    step("tools", || tools::build(instance, &["kind", "kubernetes-client", "helm"]))?;
+    let kubeconfig = instance.kubeconfig();
+    let kind = |args: &[&str]| {
+        let mut command = Command::new(instance.bin("kind"));
+        command.env("KIND_EXPERIMENTAL_PROVIDER", engine).args(args).args(["--name", &instance.name]);
+        command
+    };
+    step("cluster", || {
+        let known = process::output(Command::new(instance.bin("kind")).args(["get", "clusters"]))?;
+        let there = known.lines().any(|line| line == instance.name);
+        let mut command = if there {
+            kind(&["export", "kubeconfig"])
+        } else {
+            kind(&["create", "cluster", "--wait", "180s"])
+        };
+        process::logged(command.arg("--kubeconfig").arg(&kubeconfig), &instance.log("kind"), |_| {})?;
+        Ok(if there { "kind, already up" } else { "kind" }.to_owned())
+    })?;
+    let target = Target::outside(instance, kubeconfig, None, "kafka.kpay-system.svc:9092");
+    step("kafka", || {
+        target.apply(&instance.repo.join("manifests/dev/kafka.yaml"))?;
+        target.kubectl(&[
+            "--namespace",
+            "kpay-system",
+            "rollout",
+            "status",
+            "statefulset/kafka",
+            "--timeout=300s",
+        ])?;
+        Ok("in the cluster, kafka.kpay-system.svc:9092".to_owned())
+    })?;
+    if args.no_deploy {
+        return Ok(());
+    }
+    let built = build(instance, engine, "localhost")?;
+    step("import", || {
+        for image in &built {
+            process::output(kind(&["load", "image-archive"]).arg(&image.archive))?;
+        }
+        Ok("loaded into kind".to_owned())
+    })?;
+    deploy::deploy(instance, &target, &built, "Never")?;
+    people(&target);
+    Ok(())
+}
+
+/// An existing cluster with its own Kafka; the images go through a registry.
+pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> Result<()> {
+    let engine = found().context("--context needs docker or podman to push the images")?;
+    let prefix = args.image_prefix.as_deref().context("--image-prefix is missing")?;
+    let kafka = args.kafka.as_deref().context("--kafka is missing")?;
+    step("tools", || tools::build(instance, &["kubernetes-client", "helm"]))?;
+    let kubeconfig = std::env::var_os("KUBECONFIG").map_or_else(
+        || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".kube/config"),
+        Into::into,
+    );
+    let target = Target::outside(instance, kubeconfig, Some(context), kafka);
+    let built = build(instance, engine, prefix)?;
+    step("push", || {
+        for image in &built {
+            process::output(Command::new(engine).args(["push", &image.reference()]))?;
+        }
+        Ok(format!("pushed to {prefix}"))
+    })?;
+    deploy::deploy(instance, &target, &built, "IfNotPresent")?;
+    people(&target);
+    Ok(())
+}
+
+/// Both images, made by the engine: the operator's first.
+fn build(instance: &Instance, engine: &str, prefix: &str) -> Result<[Image; 2]> {
+    let binaries = images::binaries(instance)?;
+    let one = |recipe: &Recipe| -> Result<Image> {
+        let prepared = images::prepare(instance, recipe, &binaries, prefix)?;
+        let (image, work) = (prepared.image, prepared.work);
+        let base = format!("{}-base:{}", image.repository, image.tag);
+        let run =
+            |args: &[&str]| process::output(Command::new(engine).current_dir(&work).args(args)).map(drop);
+        run(&["build", "-q", "-t", &base, "-f", "base.Dockerfile", "."])?;
+        let with_base = format!("BASE={base}");
+        run(&["build", "-q", "--build-arg", &with_base, "-t", &image.reference(), "-f", "Dockerfile", "."])?;
+        run(&["save", "-o", &image.archive.to_string_lossy(), &image.reference()])?;
+        tools::remove_dir(&work)?;
+        Ok(image)
+    };
+    let mut built = None;
+    step("images", || {
+        built = Some([one(&OPERATOR)?, one(&PIPELINE)?]);
+        Ok(format!("by {engine}"))
+    })?;
+    built.context("no images")
+}
+
+fn people(target: &Target) {
+    note("");
+    note(&format!("export KUBECONFIG={}", target.kubeconfig.display()));
+    note("kubectl get pp --watch");
+    note("kubectl port-forward service/payments-gateway 8080 &");
+    note("curl -s localhost:8080/v1/accounts");
+}

@@ -1,0 +1,41 @@
+//! Kafka's command-line tools against the testbed's broker.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::instance::{Instance, KAFKA};
+
+/// A tool's name as in `kafka-<name>.sh`, and its class in the jars.
+const TOOLS: &[(&str, &str)] = &[
+    ("acls", "org.apache.kafka.tools.AclCommand"),
+    ("broker-api-versions", "org.apache.kafka.tools.BrokerApiVersionsCommand"),
+    ("configs", "kafka.admin.ConfigCommand"),
+    ("console-consumer", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
+    ("console-producer", "org.apache.kafka.tools.ConsoleProducer"),
+    ("consumer-groups", "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"),
+    ("consumer-perf-test", "org.apache.kafka.tools.ConsumerPerformance"),
+    ("delete-records", "org.apache.kafka.tools.DeleteRecordsCommand"),
+    ("get-offsets", "org.apache.kafka.tools.GetOffsetShell"),
+    ("groups", "org.apache.kafka.tools.GroupsCommand"),
+    ("leader-election", "org.apache.kafka.tools.LeaderElectionCommand"),
+    ("log-dirs", "org.apache.kafka.tools.LogDirsCommand"),
+    ("producer-perf-test", "org.apache.kafka.tools.ProducerPerformance"),
+    ("topics", "org.apache.kafka.tools.TopicCommand"),
+    ("transactions", "org.apache.kafka.tools.TransactionsCommand"),
+];
+
+/// Becomes the tool, inside the cluster's network.
+pub(crate) fn tool(instance: &Instance, name: &str, args: &[String]) -> Result<()> {
+    instance.ensure_up()?;
+    let (_, class) = TOOLS.iter().find(|(known, _)| *known == name).with_context(|| {
+        let known: Vec<&str> = TOOLS.iter().map(|(known, _)| *known).collect();
+        format!("unknown tool {name:?}; known are: {}", known.join(", "))
+    })?;
+    let mut java = instance.inside("java");
+    java.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+    java.arg(format!("-Dlog4j2.configurationFile={}", instance.testbed("kafka/log4j2.yaml").display()));
+    java.arg("-cp").arg(instance.kafka_libs().join("*")).arg(class);
+    java.args(["--bootstrap-server", KAFKA]).args(args);
+    Err(java.exec().into())
+}

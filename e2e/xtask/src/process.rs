@@ -1,0 +1,152 @@
+//! Running other programs: each in a process group of its own, so that Ctrl-C ends it and leaves us time to clean up.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The group of the command that runs now. Held while one is started, so that no interrupt falls between.
+static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// Lines of a failed command's log that are shown.
+const TAIL_LINES: usize = 15;
+
+/// From now on SIGINT, SIGTERM and SIGHUP end the running command and fail the next one, but not this process.
+pub(crate) fn watch_for_interrupts() -> Result<()> {
+    ctrlc::set_handler(|| {
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        if let Ok(running) = RUNNING.lock()
+            && let Some(group) = *running
+        {
+            let _ = killpg(group, Signal::SIGTERM); // it may have ended just now
+        }
+    })
+    .context("cannot handle interrupts")
+}
+
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Runs `work` although we were interrupted: for cleaning up.
+pub(crate) fn despite_interrupt<T>(work: impl FnOnce() -> T) -> T {
+    let before = INTERRUPTED.swap(false, Ordering::SeqCst);
+    let result = work();
+    if before {
+        INTERRUPTED.store(true, Ordering::SeqCst);
+    }
+    result
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let mut running = RUNNING.lock().map_err(|_| anyhow::anyhow!("another command's thread failed"))?;
+    if interrupted() {
+        bail!("interrupted");
+    }
+    command.stdin(Stdio::null()).process_group(0);
+    let child = command.spawn().with_context(|| format!("cannot run {}", describe(command)))?;
+    *running = i32::try_from(child.id()).ok().map(Pid::from_raw);
+    Ok(child)
+}
+
+fn wait(mut child: Child) -> Result<ExitStatus> {
+    let status = child.wait()?;
+    if let Ok(mut running) = RUNNING.lock() {
+        *running = None;
+    }
+    Ok(status)
+}
+
+/// The command as one could type it.
+pub(crate) fn describe(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for arg in command.get_args() {
+        text.push(' ');
+        text.push_str(&arg.to_string_lossy());
+    }
+    text
+}
+
+/// Runs it with our output.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = wait(spawn(command)?)?;
+    judge(command, status)
+}
+
+/// Runs it and returns its standard output; an error carries what it said.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
+    let stderr = child.stderr.take().context("no standard error")?;
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = BufReader::new(stderr).read_to_string(&mut text); // only for the message
+        text
+    });
+    let mut out = String::new();
+    child.stdout.take().context("no standard output")?.read_to_string(&mut out)?;
+    let status = wait(child)?;
+    let said = said.join().unwrap_or_default();
+    judge(command, status).with_context(|| said.trim().to_owned())?;
+    Ok(out)
+}
+
+/// Runs it with its output in a log, and tells of each line of standard output; an error names the log and shows its end.
+pub(crate) fn logged(command: &mut Command, log: &Path, mut line: impl FnMut(&str)) -> Result<()> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child = spawn(command.stdout(Stdio::piped()).stderr(file.try_clone()?))?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    for text in BufReader::new(stdout).lines() {
+        let text = text?;
+        line(&text);
+        std::io::Write::write_all(&mut &file, format!("{text}\n").as_bytes())?;
+    }
+    let status = wait(child)?;
+    judge(command, status).with_context(|| format!("{}\nread {}", tail(log), log.display()))
+}
+
+/// Runs it with our output, and looks at each line of standard output while it passes.
+pub(crate) fn watched(command: &mut Command, mut line: impl FnMut(&str)) -> Result<()> {
+    let mut child = spawn(command.stdout(Stdio::piped()))?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    for text in BufReader::new(stdout).lines() {
+        let text = text?;
+        println!("{text}");
+        line(&text);
+    }
+    let status = wait(child)?;
+    judge(command, status)
+}
+
+fn judge(command: &Command, status: ExitStatus) -> Result<()> {
+    if interrupted() {
+        bail!("interrupted");
+    }
+    if !status.success() {
+        bail!("{} ended with {status}", describe(command));
+    }
+    Ok(())
+}
+
+fn tail(log: &Path) -> String {
+    let Ok(file) = File::open(log) else { return String::new() };
+    let mut last = VecDeque::with_capacity(TAIL_LINES);
+    for line in BufReader::new(file).lines().map_while(Result::ok) {
+        if last.len() == TAIL_LINES {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    Vec::from(last).join("\n")
+}

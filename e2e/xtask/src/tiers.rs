@@ -1,0 +1,264 @@
+//! The test tiers, in the order in which they run: the cheap ones first. A tier fails when its subject is absent; none
+//! passes by testing nothing.
+
+mod chart;
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::cli::TestArgs;
+use crate::deploy::{self, Target};
+use crate::instance::{GATEWAY, Instance};
+use crate::{packages, process, steps, tools, up};
+
+/// What a tier is given: the testbed that it may bring up, and the words after `--`.
+struct Context<'a> {
+    instance: &'a Instance,
+    args: &'a TestArgs,
+}
+
+struct Tier {
+    name: &'static str,
+    about: &'static str,
+    /// Returns what was proven, for the table.
+    run: fn(&Context) -> Result<String>,
+}
+
+const TIERS: &[Tier] = &[
+    Tier { name: "fmt", about: "every file is formatted", run: fmt },
+    Tier { name: "clippy", about: "no warning in any target", run: clippy },
+    Tier { name: "deny", about: "licenses, bans and sources of the dependencies", run: deny },
+    Tier { name: "generated", about: "generated files are fresh", run: generated },
+    Tier { name: "unit", about: "tables, properties, simulation: needs nothing", run: unit },
+    Tier { name: "chart", about: "the Helm chart renders, and refuses wrong values", run: chart::run },
+    Tier { name: "kafka", about: "a real broker on loopback", run: kafka },
+    Tier { name: "cluster", about: "a real API server, cluster and broker of its own", run: cluster },
+];
+
+/// Runs the tiers and prints a table; the last line is `N passed, N failed`.
+pub(crate) fn test(instance: &Instance, args: &TestArgs) -> Result<ExitCode> {
+    if args.list {
+        for tier in TIERS {
+            println!("{:<10} {}", tier.name, tier.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = choose(&args.tier)?;
+    let context = Context { instance, args };
+    let mut results: Vec<(&Tier, Duration, Result<String>)> = Vec::new();
+    for tier in chosen {
+        println!("\n=== {}: {}", tier.name, tier.about);
+        let started = Instant::now();
+        let result = (tier.run)(&context);
+        if let Err(error) = &result {
+            eprintln!("{} FAILED: {error:#}", tier.name);
+        }
+        results.push((tier, started.elapsed(), result));
+        if process::interrupted() {
+            break;
+        }
+    }
+    Ok(report(&results))
+}
+
+fn choose(names: &[String]) -> Result<Vec<&'static Tier>> {
+    for name in names {
+        let known = TIERS.iter().any(|tier| tier.name == name);
+        ensure!(known, "there is no tier {name:?}; cargo xtask test --list says which there are");
+    }
+    Ok(TIERS.iter().filter(|tier| names.is_empty() || names.iter().any(|name| name == tier.name)).collect())
+}
+
+fn report(results: &[(&Tier, Duration, Result<String>)]) -> ExitCode {
+    println!("\n{:<10} {:>9}  result", "tier", "seconds");
+    for (tier, elapsed, result) in results {
+        let said = match result {
+            Ok(proven) => format!("ok      {proven}"),
+            Err(_) => format!("FAILED  alone: cargo xtask test --tier {}", tier.name),
+        };
+        println!("{:<10} {:>9.1}  {said}", tier.name, elapsed.as_secs_f64());
+    }
+    let failed = results.iter().filter(|(_, _, result)| result.is_err()).count();
+    if process::interrupted() {
+        println!("interrupted");
+    }
+    println!("{} passed, {failed} failed", results.len().saturating_sub(failed));
+    if failed == 0 && !process::interrupted() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn cargo(context: &Context, args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(&context.instance.repo).args(args);
+    command
+}
+
+fn fmt(context: &Context) -> Result<String> {
+    process::run(&mut cargo(context, &["fmt", "--all", "--check"]))?;
+    Ok(String::new())
+}
+
+fn clippy(context: &Context) -> Result<String> {
+    process::run(&mut cargo(
+        context,
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    ))?;
+    Ok(String::new())
+}
+
+fn deny(context: &Context) -> Result<String> {
+    ensure!(packages::has("cargo-deny"), "cargo-deny is missing; run: cargo install cargo-deny --locked");
+    process::run(&mut cargo(context, &["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    Ok(String::new())
+}
+
+fn generated(context: &Context) -> Result<String> {
+    process::run(&mut cargo(
+        context,
+        &["run", "--locked", "-p", "kpay-crds", "--bin", "crdgen", "--", "--check"],
+    ))?;
+    Ok("the CRDs are what the types say".to_owned())
+}
+
+fn unit(context: &Context) -> Result<String> {
+    let mut command = cargo(context, &["test", "--locked", "--workspace", "--exclude", "kpay-e2e"]);
+    tests(command.arg("--").args(&context.args.args))
+}
+
+fn kafka(context: &Context) -> Result<String> {
+    tools::kafka(context.instance)?;
+    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-e2e", "--test", "kafka"]);
+    command.env("KPAY_KAFKA_LIBS", context.instance.kafka_libs());
+    tests(command.arg("--").args(&context.args.args))
+}
+
+/// A testbed of its own with fresh state; it goes down whatever happens, also on Ctrl-C.
+fn cluster(context: &Context) -> Result<String> {
+    ensure!(packages::root(), "the cluster tier needs root: it makes a network namespace");
+    let instance = context.instance.sibling("test")?;
+    process::despite_interrupt(|| up::host_down(&instance))
+        .context("cannot remove the last one's leftovers")?;
+    let result = on_cluster(context, &instance);
+    if result.is_err() && context.args.keep && !process::interrupted() {
+        steps::note("left up: cargo xtask --name test shell -- bash; then cargo xtask --name test down");
+        return result;
+    }
+    let kept = result.is_err().then(|| keep_logs(&instance));
+    process::despite_interrupt(|| up::host_down(&instance)).context("the cluster did not go down cleanly")?;
+    match kept {
+        Some(Ok(folder)) => result.with_context(|| format!("the daemons' logs are in {folder}")),
+        _ => result,
+    }
+}
+
+fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
+    up::host_cluster(instance)?;
+    let images = up::host_images(instance)?;
+    let target = Target::inside(instance);
+    steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
+    guarded()?;
+    let mut command = instance.inside("cargo");
+    command.current_dir(&instance.repo).args([
+        "test",
+        "--locked",
+        "--offline",
+        "-p",
+        "kpay-e2e",
+        "--test",
+        "cluster",
+    ]);
+    // The namespace has no way out, so what cargo fetches and compiles is had before.
+    process::run(&mut cargo(
+        context,
+        &["test", "--locked", "-p", "kpay-e2e", "--test", "cluster", "--no-run"],
+    ))?;
+    let [operator, pipeline] = &images;
+    command.env("KPAY_OPERATOR_IMAGE", operator.reference()).env("KPAY_IMAGE", pipeline.reference());
+    let proven = tests(command.arg("--").args(&context.args.args))?;
+    guarded()?;
+    Ok(proven)
+}
+
+/// Proves that a cluster address used outside the namespace goes nowhere, by asking the host's routes.
+fn guarded() -> Result<()> {
+    for address in [GATEWAY, "10.96.0.1"] {
+        let route = process::output(Command::new("ip").args(["route", "get", address]));
+        ensure!(route.is_err(), "{address} has a route outside the cluster's network; see e2e/testbed/up.sh");
+    }
+    Ok(())
+}
+
+/// Copies the logs to where `down` does not reach, and returns where.
+fn keep_logs(instance: &Instance) -> Result<String> {
+    let kept = instance.cache.join("log").join(&instance.name);
+    tools::remove_dir(&kept)?;
+    let mut copy = Command::new("cp");
+    copy.arg("-r").arg(instance.state().join("log")).arg(&kept);
+    process::despite_interrupt(|| process::output(&mut copy))?;
+    Ok(kept.display().to_string())
+}
+
+/// Runs a test command and counts what passed; a run in which nothing ran is a failure.
+fn tests(command: &mut Command) -> Result<String> {
+    let mut passed = 0_u64;
+    process::watched(command, |line| passed = passed.saturating_add(passed_in(line)))?;
+    if passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(format!("{passed} tests"))
+}
+
+/// The count in a line like `test result: ok. 12 passed; 0 failed; …`.
+fn passed_in(line: &str) -> u64 {
+    let count = line.strip_prefix("test result: ok. ").and_then(|rest| rest.split_once(" passed"));
+    count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+}
+
+/// Runs the benchmark program in release mode, with Kafka's jars at hand.
+pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
+    tools::kafka(instance)?;
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&instance.repo).args([
+        "run",
+        "--release",
+        "--locked",
+        "-p",
+        "kpay-e2e",
+        "--bin",
+        "bench",
+        "--",
+    ]);
+    cargo.args(args).env("KPAY_KAFKA_LIBS", instance.kafka_libs());
+    process::run(&mut cargo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_result_lines_count() {
+        assert_eq!(passed_in("test result: ok. 12 passed; 0 failed; 1 ignored"), 12);
+        assert_eq!(passed_in("test result: FAILED. 11 passed; 1 failed"), 0);
+        assert_eq!(passed_in("test money_is_kept ... ok"), 0);
+    }
+
+    #[test]
+    fn an_unknown_tier_is_refused() {
+        assert!(choose(&["unti".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn named_tiers_keep_their_order() {
+        let names: Vec<_> =
+            choose(&["unit".to_owned(), "fmt".to_owned()]).unwrap().iter().map(|t| t.name).collect();
+        assert_eq!(names, ["fmt", "unit"]);
+    }
+
+    #[test]
+    fn a_run_without_tests_fails() {
+        assert!(tests(Command::new("echo").arg("test result: ok. 0 passed; 0 failed")).is_err());
+        assert!(tests(Command::new("echo").arg("test result: ok. 1 passed; 0 failed")).is_ok());
+    }
+}
