@@ -149,10 +149,8 @@ impl Admin {
     ) -> Result<BTreeMap<i32, PartitionProgress>, KafkaError> {
         let create = || KafkaError::call("create consumer");
         let as_group: BaseConsumer = self.connection.consumer(group, 1024).create().map_err(create())?;
-        let stable: BaseConsumer =
-            self.connection.reader(Isolation::Committed).create().map_err(create())?;
-        let all: BaseConsumer =
-            self.connection.reader(Isolation::Uncommitted).create().map_err(create())?;
+        let stable: BaseConsumer = self.connection.reader(Isolation::Committed).create().map_err(create())?;
+        let all: BaseConsumer = self.connection.reader(Isolation::Uncommitted).create().map_err(create())?;
         let mut wanted = TopicPartitionList::new();
         for partition in 0..self.partition_count(topic)? {
             wanted.add_partition(topic, partition);
@@ -236,7 +234,5 @@ pub fn watermarks(
     partition: i32,
     timeout: Duration,
 ) -> Result<(i64, i64), KafkaError> {
-    client
-        .fetch_watermarks(topic, partition, timeout)
-        .map_err(KafkaError::call("fetch watermarks"))
+    client.fetch_watermarks(topic, partition, timeout).map_err(KafkaError::call("fetch watermarks"))
 }

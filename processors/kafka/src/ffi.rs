@@ -51,17 +51,12 @@ pub fn commit_transaction<C: ProducerContext>(
     timeout: Duration,
 ) -> Result<(), TransactionError> {
     // SAFETY: the native handle lives as long as `producer`, which is borrowed over the call.
-    let error = unsafe {
-        sys::rd_kafka_commit_transaction(producer.client().native_ptr(), millis(timeout))
-    };
+    let error = unsafe { sys::rd_kafka_commit_transaction(producer.client().native_ptr(), millis(timeout)) };
     take_error("commit_transaction", error)
 }
 
 /// Turns an owned `rd_kafka_error_t` (or null) into a result and frees it.
-fn take_error(
-    call: &'static str,
-    error: *mut sys::rd_kafka_error_t,
-) -> Result<(), TransactionError> {
+fn take_error(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), TransactionError> {
     if error.is_null() {
         return Ok(());
     }
@@ -102,10 +97,9 @@ pub fn classify(call: &'static str, error: &rdkafka::error::KafkaError) -> Trans
             };
             (kind, e.code())
         }
-        other => (
-            TransactionErrorKind::Abort,
-            other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown),
-        ),
+        other => {
+            (TransactionErrorKind::Abort, other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
+        }
     };
     TransactionError { call, kind, code, detail: error.to_string() }
 }
@@ -124,10 +118,8 @@ pub fn alter_topic_config<C: ClientContext>(
     let name = CString::new(topic).map_err(|_| nul(topic))?;
     let mut pairs = Vec::with_capacity(settings.len());
     for (key, value) in settings {
-        pairs.push((
-            CString::new(*key).map_err(|_| nul(key))?,
-            CString::new(*value).map_err(|_| nul(value))?,
-        ));
+        pairs
+            .push((CString::new(*key).map_err(|_| nul(key))?, CString::new(*value).map_err(|_| nul(value))?));
     }
     // SAFETY: all strings outlive the calls, librdkafka copies them; resource, queue and event are freed on
     // every way out below.
@@ -191,12 +183,7 @@ unsafe fn alter_result(event: *mut sys::rd_kafka_event_t, topic: &str) -> Result
             // SAFETY: a NUL-terminated string that lives as long as the event.
             unsafe { CStr::from_ptr(words) }.to_string_lossy().into_owned()
         };
-        Err(KafkaError::Topic {
-            call: "alter settings",
-            topic: topic.to_owned(),
-            code: code.into(),
-            detail,
-        })
+        Err(KafkaError::Topic { call: "alter settings", topic: topic.to_owned(), code: code.into(), detail })
     };
     // SAFETY: by the contract of this function; results are borrowed from the event.
     unsafe {
@@ -209,8 +196,7 @@ unsafe fn alter_result(event: *mut sys::rd_kafka_event_t, topic: &str) -> Result
             return refused(sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FAIL, std::ptr::null());
         }
         let mut count = 0_usize;
-        let resources =
-            sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
+        let resources = sys::rd_kafka_IncrementalAlterConfigs_result_resources(result, &raw mut count);
         for index in 0..count {
             let resource = *resources.add(index);
             let code = sys::rd_kafka_ConfigResource_error(resource);

@@ -15,9 +15,7 @@ pub fn owners(
     topic: &str,
     timeout: Duration,
 ) -> Result<Vec<(i32, String)>, KafkaError> {
-    let list = client
-        .fetch_group_list(Some(group), timeout)
-        .map_err(KafkaError::call("describe group"))?;
+    let list = client.fetch_group_list(Some(group), timeout).map_err(KafkaError::call("describe group"))?;
     let mut owners = Vec::new();
     for member in list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members) {
         let Some(assignment) = member.assignment() else { continue };

@@ -1,0 +1,406 @@
+//! The log that is Kafka: one group member and one transactional producer a worker. Only I/O.
+
+mod reader;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kpay_kafka::config::Connection;
+use kpay_kafka::ffi::{self, TransactionError, TransactionErrorKind};
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError as Rd;
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::{Offset as At, TopicPartitionList};
+use tracing::{debug, warn};
+
+use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
+use crate::out::{Outgoing, Topic, TopicIndex};
+use crate::record::{Headers, Record};
+use reader::RangeReader;
+
+/// How long one call of the broker may take. Below the transaction time-out of the producer's settings.
+const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a new producer may wait for the transaction of its predecessor to end.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Names under which one worker is known to the broker. All stay the same over restarts.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Consumer group of the stage.
+    pub group: String,
+    /// `group.instance.id`: a quick restart triggers no rebalance.
+    pub instance: String,
+    /// `transactional.id`: a restart ends the transaction that was left open.
+    pub transactional_id: String,
+    /// Bound of what is fetched ahead, in KiB.
+    pub fetch_ahead_kib: u32,
+}
+
+/// Takes rebalances note of in the callback and leaves them to the worker, which has a transaction to end first.
+struct Rebalances {
+    pending: Arc<Mutex<VecDeque<Rebalance>>>,
+    closing: Arc<AtomicBool>,
+}
+
+enum Rebalance {
+    Assign(TopicPartitionList),
+    Revoke { list: TopicPartitionList, lost: bool },
+}
+
+impl ClientContext for Rebalances {}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            if !assign && let Err(error) = consumer.incremental_unassign(list) {
+                debug!(%error, "unassign while closing");
+            }
+            return;
+        }
+        let list = list.clone();
+        let rebalance = if assign {
+            Rebalance::Assign(list)
+        } else {
+            Rebalance::Revoke { list, lost: consumer.assignment_lost() }
+        };
+        self.pending.lock().push_back(rebalance);
+    }
+}
+
+/// A worker's connection to Kafka.
+pub struct KafkaLog {
+    connection: Connection,
+    identity: Identity,
+    topics: Vec<Topic>,
+    consumer: BaseConsumer<Rebalances>,
+    producer: BaseProducer,
+    reader: Option<RangeReader>,
+    pending: Arc<Mutex<VecDeque<Rebalance>>>,
+    closing: Arc<AtomicBool>,
+    open: bool,
+}
+
+impl KafkaLog {
+    /// Joins the group of the stage as reader of the first of `topics`. Ends what a predecessor left open, which
+    /// may take as long as the transaction time-out.
+    pub fn open(connection: Connection, identity: Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
+        let pending = Arc::new(Mutex::new(VecDeque::new()));
+        let closing = Arc::new(AtomicBool::new(false));
+        let producer = new_producer(&connection, &identity)?;
+        let context = Rebalances { pending: Arc::clone(&pending), closing: Arc::clone(&closing) };
+        let consumer: BaseConsumer<Rebalances> = connection
+            .group_member(&identity.group, &identity.instance, identity.fetch_ahead_kib)
+            .create_with_context(context)
+            .map_err(unavailable("create consumer"))?;
+        let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
+        consumer.subscribe(&[input]).map_err(unavailable("subscribe"))?;
+        Ok(Self {
+            connection,
+            identity,
+            topics,
+            consumer,
+            producer,
+            reader: None,
+            pending,
+            closing,
+            open: false,
+        })
+    }
+
+    fn input(&self) -> &str {
+        self.topics.first().map(|t| t.name.as_str()).unwrap_or_default()
+    }
+
+    fn list(&self, partitions: &[i32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(self.input(), *partition);
+        }
+        list
+    }
+
+    fn committed(&self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
+        let committed = self
+            .consumer
+            .committed_offsets(self.list(partitions), INIT_TIMEOUT)
+            .map_err(unavailable("fetch committed offsets"))?;
+        let mut found = Vec::with_capacity(partitions.len());
+        for element in committed.elements() {
+            element.error().map_err(unavailable("fetch committed offset"))?;
+            let offset = if let At::Offset(offset) = element.offset() {
+                offset
+            } else {
+                self.consumer
+                    .fetch_watermarks(self.input(), element.partition(), CALL_TIMEOUT)
+                    .map_err(unavailable("fetch the beginning"))?
+                    .0
+            };
+            let metadata = element.metadata().to_owned();
+            found.push(Assigned { partition: element.partition(), offset, metadata });
+        }
+        Ok(found)
+    }
+
+    /// Answers the oldest rebalance that the callback noted.
+    fn next_rebalance(&mut self) -> Result<Option<Polled>, LogError> {
+        let Some(rebalance) = self.pending.lock().pop_front() else { return Ok(None) };
+        match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions = partitions_of(&list);
+                let assigned = self.committed(&partitions)?;
+                let mut from = TopicPartitionList::with_capacity(assigned.len());
+                for a in &assigned {
+                    from.add_partition_offset(self.input(), a.partition, At::Offset(a.offset))
+                        .map_err(unavailable("assign"))?;
+                }
+                self.consumer.incremental_assign(&from).map_err(unavailable("assign"))?;
+                self.consumer.pause(&from).map_err(unavailable("pause"))?;
+                Ok(Some(Polled::Assigned(assigned)))
+            }
+            Rebalance::Revoke { list, lost } => {
+                Ok(Some(Polled::Revoked { partitions: partitions_of(&list), lost }))
+            }
+        }
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Release);
+        for rebalance in self.pending.lock().drain(..) {
+            if let Rebalance::Revoke { list, .. } = rebalance {
+                // The consumer is closed next; an error here has no one left to tell.
+                drop(self.consumer.incremental_unassign(&list));
+            }
+        }
+    }
+}
+
+/// What a failed transactional call of the binding asks of the worker.
+fn failed(call: &'static str) -> impl FnOnce(Rd) -> LogError {
+    move |error| from_transaction(&ffi::classify(call, &error))
+}
+
+fn from_transaction(error: &TransactionError) -> LogError {
+    match error.kind {
+        TransactionErrorKind::Fatal => LogError::Fenced(error.to_string()),
+        TransactionErrorKind::Abort => LogError::Abort(error.to_string()),
+        TransactionErrorKind::Retriable => LogError::Unknown(error.to_string()),
+    }
+}
+
+fn unavailable(call: &'static str) -> impl FnOnce(Rd) -> LogError {
+    move |error| LogError::Unavailable(format!("{call}: {error}"))
+}
+
+fn new_producer(connection: &Connection, identity: &Identity) -> Result<BaseProducer, LogError> {
+    let producer: BaseProducer = connection
+        .transactional_producer(&identity.transactional_id)
+        .create()
+        .map_err(unavailable("create producer"))?;
+    producer.init_transactions(INIT_TIMEOUT).map_err(unavailable("init transactions"))?;
+    Ok(producer)
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<i32> {
+    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
+}
+
+/// The headers of a message, read only when a stage asks.
+struct MessageHeaders<'a>(&'a BorrowedMessage<'a>);
+
+impl Headers for MessageHeaders<'_> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let headers = self.0.headers()?;
+        let mut found = None;
+        for header in headers.iter().filter(|h| h.key == name) {
+            found = header.value;
+        }
+        found
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        for header in self.0.headers().iter().flat_map(|h| h.iter()) {
+            visit(header.key, header.value.unwrap_or_default());
+        }
+    }
+}
+
+/// Shows a message to `each` as a record.
+fn show(message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) {
+    each(&Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
+        key: message.key().unwrap_or_default(),
+        value: message.payload().unwrap_or_default(),
+        headers: &MessageHeaders(message),
+    });
+}
+
+impl Reader for KafkaLog {
+    fn read(
+        &mut self,
+        topic: TopicIndex,
+        partition: i32,
+        from: Start,
+        until: Until,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), LogError> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => RangeReader::open(&self.connection)?,
+        };
+        let name = self.topics.get(topic.0).map(|t| t.name.as_str()).unwrap_or_default();
+        let result = reader.read(name, partition, from, until, each);
+        self.reader = Some(reader);
+        result
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Log for KafkaLog {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        max: usize,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<Polled, LogError> {
+        if let Some(rebalance) = self.next_rebalance()? {
+            return Ok(rebalance);
+        }
+        let mut wait = wait;
+        let mut count = 0;
+        while count < max {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    show(&message, each);
+                    count += 1;
+                    wait = Duration::ZERO;
+                }
+                Some(Err(Rd::MessageConsumptionFatal(code))) => {
+                    return Err(LogError::Fenced(format!("consumer: {code}")));
+                }
+                Some(Err(Rd::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange))) => {
+                    return Err(LogError::Unavailable("records were deleted before they were read".into()));
+                }
+                // librdkafka reconnects by itself; what it says meanwhile is no failure of ours.
+                Some(Err(error)) => {
+                    debug!(%error, "consumer");
+                    break;
+                }
+                None => break,
+            }
+        }
+        if count > 0 {
+            return Ok(Polled::Records(count));
+        }
+        Ok(self.next_rebalance()?.unwrap_or(Polled::Nothing))
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.producer.begin_transaction().map_err(failed("begin_transaction"))?;
+        self.open = true;
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Outgoing<'_>) -> Result<(), LogError> {
+        let topic = self.topics.get(record.topic.0).map(|t| t.name.as_str()).unwrap_or_default();
+        let mut outgoing = BaseRecord::to(topic).partition(record.partition).key(record.key);
+        if let Some(value) = record.value {
+            outgoing = outgoing.payload(value);
+        }
+        if !record.headers.is_empty() {
+            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+            for (key, value) in record.headers {
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            outgoing = outgoing.headers(headers);
+        }
+        loop {
+            match self.producer.send(outgoing) {
+                Ok(()) => return Ok(()),
+                Err((Rd::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.producer.poll(Duration::from_millis(1));
+                    outgoing = back;
+                }
+                Err((error, _)) => return Err(LogError::Abort(format!("append to {topic}: {error}"))),
+            }
+        }
+    }
+
+    fn commit(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for offset in offsets {
+            let mut element = list.add_partition(self.input(), offset.partition);
+            element.set_offset(At::Offset(offset.next)).map_err(unavailable("offset"))?;
+            element.set_metadata(&offset.metadata);
+        }
+        let Some(group) = self.consumer.group_metadata() else {
+            return Err(LogError::Abort("not a member of the group".into()));
+        };
+        if list.count() > 0 {
+            self.producer
+                .send_offsets_to_transaction(&list, &group, CALL_TIMEOUT)
+                .map_err(failed("send_offsets_to_transaction"))?;
+        }
+        ffi::commit_transaction(&self.producer, CALL_TIMEOUT).map_err(|e| from_transaction(&e))?;
+        self.open = false;
+        self.producer.poll(Duration::ZERO);
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        if !self.open {
+            return Ok(());
+        }
+        self.open = false;
+        self.producer.abort_transaction(CALL_TIMEOUT).map_err(failed("abort_transaction"))
+    }
+
+    fn reconnect(&mut self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
+        warn!(id = self.identity.transactional_id, "replacing the producer");
+        self.open = false;
+        self.producer = new_producer(&self.connection, &self.identity)?;
+        self.committed(partitions)
+    }
+
+    fn seek(&mut self, positions: &[(i32, i64)]) -> Result<(), LogError> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for (partition, offset) in positions {
+            list.add_partition_offset(self.input(), *partition, At::Offset(*offset))
+                .map_err(unavailable("seek"))?;
+        }
+        let sought = self.consumer.seek_partitions(list, CALL_TIMEOUT).map_err(unavailable("seek"))?;
+        for element in sought.elements() {
+            element.error().map_err(unavailable("seek"))?;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        self.consumer.pause(&self.list(partitions)).map_err(unavailable("pause"))
+    }
+
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        self.consumer.resume(&self.list(partitions)).map_err(unavailable("resume"))
+    }
+
+    fn release(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        self.consumer.incremental_unassign(&self.list(partitions)).map_err(unavailable("unassign"))
+    }
+}

@@ -1,0 +1,18 @@
+//! A small exactly-once stream engine over a log trait. Knows nothing of payments.
+//!
+//! A [`worker::Worker`] owns one [`log::Log`] (a consumer and a transactional producer) and one
+//! [`stage::Stage`] (what is done with a record, and its state). The loop is: poll → process each record into an
+//! overlay and [`out::Out`] → outputs, changelog and offsets in one transaction → commit → fold the overlay.
+//! An abort throws the overlay away and rewinds; a fenced producer ends the worker.
+//!
+//! Logs: [`kafka`] (the real one) and [`sim`] (in memory, seeded, injects faults).
+
+pub mod control;
+pub mod kafka;
+pub mod log;
+pub mod out;
+pub mod record;
+pub mod sim;
+pub mod stage;
+pub mod table;
+pub mod worker;

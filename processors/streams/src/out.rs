@@ -1,0 +1,178 @@
+//! What a stage appends, collected in one reused buffer: no allocation per record once it has grown. Pure.
+
+use kpay_kafka::partition::partition_of;
+
+use crate::record::Record;
+
+/// A topic that the worker may write to or read from, by its place in the worker's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicIndex(pub usize);
+
+/// A topic by name, with the number of its partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Full name, prefix included.
+    pub name: String,
+    /// Number of partitions, at least 1.
+    pub partitions: i32,
+}
+
+/// One record to be appended, borrowed from [`Out`].
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub topic: TopicIndex,
+    /// Which partition of it.
+    pub partition: i32,
+    /// Key, empty for none.
+    pub key: &'a [u8],
+    /// Value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Headers, in order.
+    pub headers: &'a [(String, Vec<u8>)],
+}
+
+/// Headers of a record that has any: few do, so they may allocate.
+type OwnedHeaders = Box<[(String, Vec<u8>)]>;
+
+#[derive(Debug)]
+struct Entry {
+    topic: TopicIndex,
+    partition: i32,
+    key_end: usize,
+    value_end: usize,
+    headers: Option<OwnedHeaders>,
+}
+
+/// Records that one `process` call appends, in order.
+#[derive(Debug)]
+pub struct Out {
+    partitions: Vec<i32>,
+    buffer: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Out {
+    /// An empty buffer for these topics.
+    pub fn new(topics: &[Topic]) -> Self {
+        Self {
+            partitions: topics.iter().map(|t| t.partitions).collect(),
+            buffer: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// The partition of `key` in `topic`.
+    pub fn partition_of(&self, topic: TopicIndex, key: &[u8]) -> i32 {
+        partition_of(key, self.partitions.get(topic.0).copied().unwrap_or(1))
+    }
+
+    /// Appends a record to the partition of its key; `encode` writes the value.
+    pub fn send(&mut self, topic: TopicIndex, key: &[u8], encode: impl FnOnce(&mut Vec<u8>)) {
+        let partition = self.partition_of(topic, key);
+        self.push(topic, partition, key, None, encode);
+    }
+
+    /// Appends a record to a given partition (a changelog lies beside its input).
+    pub fn send_to(
+        &mut self,
+        topic: TopicIndex,
+        partition: i32,
+        key: &[u8],
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.push(topic, partition, key, None, encode);
+    }
+
+    /// As [`Out::send`], with headers.
+    pub fn send_with_headers(
+        &mut self,
+        topic: TopicIndex,
+        key: &[u8],
+        headers: Vec<(String, Vec<u8>)>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let partition = self.partition_of(topic, key);
+        self.push(topic, partition, key, Some(headers.into_boxed_slice()), encode);
+    }
+
+    fn push(
+        &mut self,
+        topic: TopicIndex,
+        partition: i32,
+        key: &[u8],
+        headers: Option<OwnedHeaders>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.buffer.extend_from_slice(key);
+        let key_end = self.buffer.len();
+        encode(&mut self.buffer);
+        let value_end = self.buffer.len();
+        self.entries.push(Entry { topic, partition, key_end, value_end, headers });
+    }
+
+    /// Appends `record` as it came to a dead-letter topic, with where it came from and why.
+    pub fn dead_letter(&mut self, topic: TopicIndex, letter: &DeadLetter<'_>) {
+        let record = letter.record;
+        let mut headers = Vec::new();
+        record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+        for (name, value) in [
+            ("kpay-dlq-code", letter.code.to_owned()),
+            ("kpay-dlq-detail", letter.detail.to_owned()),
+            ("kpay-dlq-stage", letter.stage.to_owned()),
+            ("kpay-dlq-topic", letter.source_topic.to_owned()),
+            ("kpay-dlq-partition", record.partition.to_string()),
+            ("kpay-dlq-offset", record.offset.to_string()),
+        ] {
+            headers.push((name.to_owned(), value.into_bytes()));
+        }
+        self.send_with_headers(topic, record.key, headers, |b| b.extend_from_slice(record.value));
+    }
+
+    /// Number of records collected.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The records in order.
+    pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
+        let mut start = 0;
+        self.entries.iter().map(move |entry| {
+            let key = self.buffer.get(start..entry.key_end).unwrap_or_default();
+            let value = self.buffer.get(entry.key_end..entry.value_end).unwrap_or_default();
+            start = entry.value_end;
+            Outgoing {
+                topic: entry.topic,
+                partition: entry.partition,
+                key,
+                value: Some(value),
+                headers: entry.headers.as_deref().unwrap_or_default(),
+            }
+        })
+    }
+
+    /// Forgets the records and keeps the buffer.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.entries.clear();
+    }
+}
+
+/// A record that a stage cannot read, and why.
+pub struct DeadLetter<'a> {
+    /// The record.
+    pub record: &'a Record<'a>,
+    /// Full name of the topic that it was read from.
+    pub source_topic: &'a str,
+    /// The stage that refused it.
+    pub stage: &'static str,
+    /// Stable `snake_case` code.
+    pub code: &'static str,
+    /// For people.
+    pub detail: &'a str,
+}

@@ -1,0 +1,361 @@
+//! The worker loop: poll → process → commit → fold. One OS thread drives one worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::control::{Gate, GateState, PartitionReport, PartitionState, Report};
+use crate::log::{Assigned, Log, LogError, Offset, Polled};
+use crate::out::{Out, Topic};
+use crate::stage::Stage;
+
+/// When a worker commits, and how long it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Commit when this many records were processed in the open transaction.
+    pub commit_records_max: usize,
+    /// Commit when the open transaction is this old, in milliseconds. With nothing more waiting it commits at
+    /// once, so this bounds the latency only while busy.
+    pub commit_interval_ms: i64,
+    /// Records taken from the log between two looks at the clock.
+    pub poll_records_max: usize,
+    /// How long an idle worker waits for a record; also the longest time to notice a new epoch.
+    pub idle_wait_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { commit_records_max: 10_000, commit_interval_ms: 20, poll_records_max: 256, idle_wait_ms: 25 }
+    }
+}
+
+/// What one step did; the simulation and the thread's loop look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something was done.
+    Progressed,
+    /// Nothing came.
+    Idle,
+}
+
+#[derive(Debug)]
+struct Owned {
+    /// The last committed offset: where an abort goes back to.
+    committed: i64,
+    /// The next offset to be processed.
+    next: i64,
+    /// Whether the log delivers it.
+    reading: bool,
+}
+
+#[derive(Debug)]
+struct Transaction {
+    began_ms: i64,
+    records: usize,
+}
+
+/// A log, a stage and the loop that binds them.
+pub struct Worker<L, S> {
+    log: L,
+    stage: S,
+    settings: Settings,
+    gate: Arc<Gate>,
+    /// Whether the input is the pipeline's intake, which a closed gate stops.
+    intake: bool,
+    report: Arc<Report>,
+    owned: BTreeMap<i32, Owned>,
+    transaction: Option<Transaction>,
+    acked: Option<GateState>,
+    out: Out,
+}
+
+impl<L: Log, S: Stage> Worker<L, S> {
+    /// A worker over `topics` (the first is the input). It reads nothing before `gate` has learned an epoch, and
+    /// acknowledges each.
+    pub fn new(
+        log: L,
+        stage: S,
+        topics: &[Topic],
+        settings: Settings,
+        gate: Arc<Gate>,
+        report: Arc<Report>,
+    ) -> Self {
+        Self {
+            log,
+            stage,
+            settings,
+            gate,
+            intake: false,
+            report,
+            owned: BTreeMap::new(),
+            transaction: None,
+            acked: None,
+            out: Out::new(topics),
+        }
+    }
+
+    /// Marks the input as the pipeline's intake: it is read only while the gate is open.
+    #[must_use]
+    pub fn intake(mut self) -> Self {
+        self.intake = true;
+        self
+    }
+
+    /// One turn of the loop. Waiting is not an error; an abort is handled within. An `Err` ends the worker.
+    pub fn step(&mut self) -> Result<Step, LogError> {
+        self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
+        match self.turn() {
+            Err(LogError::Abort(reason)) => {
+                warn!(reason, "transaction aborted, going back to the committed offsets");
+                self.rewind()?;
+                Ok(Step::Progressed)
+            }
+            Err(LogError::Unknown(reason)) => {
+                warn!(reason, "outcome of a commit is unknown, asking the broker");
+                self.find_out()?;
+                Ok(Step::Progressed)
+            }
+            other => other,
+        }
+    }
+
+    /// Commits what is open, so that a graceful stop leaves nothing for the time-out.
+    pub fn finish(&mut self) -> Result<(), LogError> {
+        match self.commit() {
+            Err(LogError::Abort(_)) => self.rewind(),
+            Err(LogError::Unknown(_)) => self.find_out(),
+            other => other,
+        }
+    }
+
+    fn turn(&mut self) -> Result<Step, LogError> {
+        self.follow_gate()?;
+        let wait = if self.transaction.is_some() { 0 } else { self.settings.idle_wait_ms };
+        match self.poll(Duration::from_millis(wait))? {
+            Polled::Records(_) => {
+                self.append()?;
+                if self.commit_is_due() {
+                    self.commit()?;
+                }
+                Ok(Step::Progressed)
+            }
+            // Nothing more is waiting: whoever waits for these outputs gets them now.
+            Polled::Nothing if self.transaction.is_some() => self.commit().map(|()| Step::Progressed),
+            Polled::Nothing => Ok(Step::Idle),
+            Polled::Assigned(partitions) => self.assign(partitions).map(|()| Step::Progressed),
+            Polled::Revoked { partitions, lost } => self.revoke(&partitions, lost).map(|()| Step::Progressed),
+        }
+    }
+
+    fn poll(&mut self, wait: Duration) -> Result<Polled, LogError> {
+        let Self { log, stage, owned, out, settings, .. } = self;
+        let now_ms = log.now_ms();
+        log.poll(wait, settings.poll_records_max, &mut |record| {
+            // A record that was seen already (or is not ours) may come again around a seek.
+            let ours = owned.get_mut(&record.partition);
+            if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
+                stage.process(record, now_ms, out);
+                partition.next = record.offset + 1;
+            }
+        })
+        .map(|polled| {
+            if let Polled::Records(count) = polled {
+                let transaction = self.transaction.get_or_insert(Transaction { began_ms: -1, records: 0 });
+                transaction.records += count;
+            }
+            polled
+        })
+    }
+
+    /// Opens the transaction when there is none yet, and appends what the stage gave out.
+    fn append(&mut self) -> Result<(), LogError> {
+        self.begin()?;
+        for record in self.out.iter() {
+            self.log.append(&record)?;
+        }
+        self.out.clear();
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        if let Some(transaction) = self.transaction.as_mut().filter(|t| t.began_ms < 0) {
+            transaction.began_ms = self.log.now_ms();
+            self.report.open_transaction.store(true, Ordering::Release);
+            self.log.begin()?;
+        }
+        Ok(())
+    }
+
+    fn commit_is_due(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|t| {
+            t.records >= self.settings.commit_records_max
+                || self.log.now_ms().saturating_sub(t.began_ms) >= self.settings.commit_interval_ms
+                || self.log.now_ms() < t.began_ms
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        if self.transaction.is_none() {
+            return Ok(());
+        }
+        self.stage.before_commit(self.log.now_ms(), &mut self.out);
+        self.append()?;
+        let offsets: Vec<Offset> = self
+            .owned
+            .iter()
+            .filter(|(_, p)| p.next != p.committed)
+            .map(|(&partition, p)| Offset {
+                partition,
+                next: p.next,
+                metadata: self.stage.metadata(partition),
+            })
+            .collect();
+        self.log.commit(&offsets)?;
+        self.committed(offsets);
+        Ok(())
+    }
+
+    /// The open transaction is known to be committed.
+    fn committed(&mut self, offsets: Vec<Offset>) {
+        self.stage.commit();
+        if let Some(transaction) = self.transaction.take() {
+            let records = u64::try_from(transaction.records).unwrap_or(u64::MAX);
+            self.report.records.fetch_add(records, Ordering::Relaxed);
+        }
+        let mut reports = self.report.partitions.lock();
+        for offset in offsets {
+            if let Some(owned) = self.owned.get_mut(&offset.partition) {
+                owned.committed = offset.next;
+            }
+            if let Some(report) = reports.get_mut(&offset.partition) {
+                report.metadata = offset.metadata;
+            }
+        }
+        drop(reports);
+        self.report.commits.fetch_add(1, Ordering::Relaxed);
+        self.report.open_transaction.store(false, Ordering::Release);
+    }
+
+    /// Throws away what the open transaction did, in memory.
+    fn discard(&mut self) {
+        self.stage.abort();
+        self.out.clear();
+        self.transaction = None;
+        for owned in self.owned.values_mut() {
+            owned.next = owned.committed;
+        }
+        self.report.aborts.fetch_add(1, Ordering::Relaxed);
+        self.report.open_transaction.store(false, Ordering::Release);
+    }
+
+    fn rewind(&mut self) -> Result<(), LogError> {
+        match self.log.abort() {
+            Ok(()) => {}
+            // An abort that could not be made, or nobody knows whether it was: a new producer fences the old one.
+            Err(LogError::Fenced(reason)) => return Err(LogError::Fenced(reason)),
+            Err(_) => {
+                let partitions: Vec<i32> = self.owned.keys().copied().collect();
+                self.log.reconnect(&partitions)?;
+            }
+        }
+        self.discard();
+        let positions: Vec<(i32, i64)> = self.owned.iter().map(|(&p, o)| (p, o.committed)).collect();
+        self.log.seek(&positions)
+    }
+
+    /// All or none of the transaction's offsets are committed: the broker says which, and so the state follows.
+    fn find_out(&mut self) -> Result<(), LogError> {
+        let partitions: Vec<i32> = self.owned.keys().copied().collect();
+        let truth = self.log.reconnect(&partitions)?;
+        let moved = |a: &Assigned| self.owned.get(&a.partition).is_some_and(|o| o.next != o.committed);
+        let applied = truth
+            .iter()
+            .filter(|a| moved(a))
+            .all(|a| self.owned.get(&a.partition).is_some_and(|o| o.next == a.offset));
+        if applied && self.transaction.is_some() {
+            info!("the commit had been applied");
+            let offsets = truth
+                .into_iter()
+                .map(|a| Offset { partition: a.partition, next: a.offset, metadata: a.metadata })
+                .collect();
+            self.out.clear();
+            self.committed(offsets);
+        } else {
+            info!("the commit had not been applied");
+            self.discard();
+        }
+        let positions: Vec<(i32, i64)> = self.owned.iter().map(|(&p, o)| (p, o.committed)).collect();
+        self.log.seek(&positions)
+    }
+
+    fn assign(&mut self, partitions: Vec<Assigned>) -> Result<(), LogError> {
+        // What is open belongs to the generation before; restoring may take longer than a transaction lives.
+        self.commit()?;
+        {
+            let mut reports = self.report.partitions.lock();
+            for assigned in &partitions {
+                let metadata = assigned.metadata.clone();
+                let report = PartitionReport { state: PartitionState::Restoring, metadata };
+                reports.insert(assigned.partition, report);
+            }
+        }
+        for Assigned { partition, offset, metadata } in partitions {
+            self.stage.restore(partition, offset, &metadata, &mut self.log)?;
+            debug!(partition, offset, "restored");
+            self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
+            self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
+        }
+        self.open_or_close()
+    }
+
+    fn revoke(&mut self, partitions: &[i32], lost: bool) -> Result<(), LogError> {
+        let result = if lost { Ok(()) } else { self.commit() };
+        match result {
+            Ok(()) if self.transaction.is_none() => {}
+            Ok(()) | Err(LogError::Abort(_)) => self.rewind()?,
+            Err(LogError::Unknown(_)) => self.find_out()?,
+            Err(other) => return Err(other),
+        }
+        for partition in partitions {
+            self.stage.revoke(*partition);
+            self.owned.remove(partition);
+            self.report.partitions.lock().remove(partition);
+        }
+        self.log.release(partitions)
+    }
+
+    /// Acts on a new epoch: a closed gate first ends the open transaction, then says so.
+    fn follow_gate(&mut self) -> Result<(), LogError> {
+        let now = self.gate.get();
+        if now == self.acked {
+            return Ok(());
+        }
+        self.commit()?;
+        self.acked = now;
+        self.open_or_close()?;
+        self.report.acked_epoch.store(now.map_or(0, |g| g.epoch), Ordering::Release);
+        Ok(())
+    }
+
+    /// Brings what the log delivers in line with the gate.
+    fn open_or_close(&mut self) -> Result<(), LogError> {
+        let open = self.acked.is_some_and(|g| g.open || !self.intake);
+        let changed: Vec<i32> =
+            self.owned.iter().filter(|(_, o)| o.reading != open).map(|(&p, _)| p).collect();
+        if !changed.is_empty() {
+            if open { self.log.resume(&changed)? } else { self.log.pause(&changed)? }
+        }
+        let state = if open { PartitionState::Running } else { PartitionState::Paused };
+        let mut reports = self.report.partitions.lock();
+        for (partition, owned) in &mut self.owned {
+            owned.reading = open;
+            if let Some(report) = reports.get_mut(partition) {
+                report.state = state;
+            }
+        }
+        Ok(())
+    }
+}
