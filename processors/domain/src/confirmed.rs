@@ -1,0 +1,193 @@
+//! The published form of an outcome: JSON of the REST answer, with the attributes of a `CloudEvent` as headers.
+//!
+//! The JSON is a contract with the outside; `tests/golden.rs` keeps it.
+
+use std::{fmt, io};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::{
+    money::Currency,
+    outcome::{Outcome, Status},
+    payment::{AccountCommand, Action, Intake, Payment, Reference},
+    reason::Reason,
+};
+
+/// The `content-type` of the record.
+pub const CONTENT_TYPE: &str = "application/json";
+
+/// The header values of a `CloudEvent` 1.0 in Kafka's binary binding, but for `ce_source`, which is the pipeline's name
+/// and not known here.
+pub fn headers(outcome: &Outcome) -> [(&'static str, &str); 4] {
+    [
+        ("ce_specversion", "1.0"),
+        ("ce_type", event_type(outcome)),
+        ("ce_id", outcome.id().as_str()),
+        ("content-type", CONTENT_TYPE),
+    ]
+}
+
+/// The `ce_type`.
+pub const fn event_type(outcome: &Outcome) -> &'static str {
+    match (&outcome.subject, &outcome.status) {
+        (Intake::Payment(_), Status::Confirmed) => "dev.kpay.payment.confirmed",
+        (Intake::Payment(_), Status::Rejected(_)) => "dev.kpay.payment.rejected",
+        (Intake::Payment(_), Status::Reversed(_)) => "dev.kpay.payment.reversed",
+        (Intake::Account(command), Status::Confirmed) => match command.action {
+            Action::Open { .. } => "dev.kpay.account.opened",
+            Action::Fund { .. } => "dev.kpay.account.funded",
+        },
+        (Intake::Account(_), Status::Rejected(_) | Status::Reversed(_)) => "dev.kpay.account.rejected",
+    }
+}
+
+/// Appends the JSON of the outcome.
+pub fn to_json(outcome: &Outcome, buffer: &mut Vec<u8>) {
+    let timeline = Timeline(outcome);
+    let status = outcome.status.as_str();
+    let reason = outcome.status.reason().map(Reason::code);
+    let written = match &outcome.subject {
+        Intake::Payment(payment) => write(&payment_dto(payment, status, reason, timeline), buffer),
+        Intake::Account(command) => write(&command_dto(command, status, reason, timeline), buffer),
+    };
+    debug_assert!(written.is_ok(), "plain structs into memory always have a JSON");
+}
+
+fn write(value: &impl Serialize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    serde_json::to_writer(buffer, value).map_err(io::Error::from)
+}
+
+#[derive(Serialize)]
+struct PaymentDto<'a> {
+    id: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    from: &'a str,
+    to: &'a str,
+    amount: AmountDto<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "AttributesDto::is_empty")]
+    attributes: AttributesDto<'a>,
+    timeline: Timeline<'a>,
+}
+
+#[derive(Serialize)]
+struct CommandDto<'a> {
+    id: &'a str,
+    kind: &'static str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    account: &'a str,
+    amount: AmountDto<'a>,
+    timeline: Timeline<'a>,
+}
+
+#[derive(Serialize)]
+struct AmountDto<'a> {
+    value: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'a str>,
+}
+
+fn payment_dto<'a>(
+    payment: &'a Payment,
+    status: &'static str,
+    reason: Option<&'a str>,
+    timeline: Timeline<'a>,
+) -> PaymentDto<'a> {
+    PaymentDto {
+        id: payment.id.as_str(),
+        status,
+        reason,
+        from: payment.from.as_str(),
+        to: payment.to.as_str(),
+        amount: AmountDto { value: payment.amount.minor, currency: Some(payment.amount.currency.as_str()) },
+        reference: payment.reference.as_ref().map(Reference::as_str),
+        attributes: AttributesDto(payment),
+        timeline,
+    }
+}
+
+fn command_dto<'a>(
+    command: &'a AccountCommand,
+    status: &'static str,
+    reason: Option<&'a str>,
+    timeline: Timeline<'a>,
+) -> CommandDto<'a> {
+    let (kind, value, currency) = match &command.action {
+        Action::Open { currency, funding_minor } => ("account_opened", *funding_minor, currency),
+        Action::Fund { amount_minor, currency } => ("account_funded", *amount_minor, currency),
+    };
+    CommandDto {
+        id: command.id.as_str(),
+        kind,
+        status,
+        reason,
+        account: command.account.as_str(),
+        amount: AmountDto { value, currency: currency.as_ref().map(Currency::as_str) },
+        timeline,
+    }
+}
+
+struct AttributesDto<'a>(&'a Payment);
+
+impl AttributesDto<'_> {
+    const fn is_empty(&self) -> bool {
+        self.0.attributes.is_empty()
+    }
+}
+
+impl Serialize for AttributesDto<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.attributes.iter())
+    }
+}
+
+/// The steps in the order in which they were taken.
+#[derive(Clone, Copy)]
+struct Timeline<'a>(&'a Outcome);
+
+impl Serialize for Timeline<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(outcome) = self;
+        let last = match outcome.status {
+            Status::Confirmed => "completed",
+            Status::Rejected(_) => "rejected",
+            Status::Reversed(_) => "reversed",
+        };
+        let steps = [
+            Some(("accepted", outcome.accepted_at_ms)),
+            outcome.debited_at_ms.map(|at_ms| ("debited", at_ms)),
+            outcome.credited_at_ms.map(|at_ms| ("credited", at_ms)),
+            Some((last, outcome.completed_at_ms)),
+        ];
+        serializer.collect_seq(steps.into_iter().flatten().map(|(step, at_ms)| Step { at: At(at_ms), step }))
+    }
+}
+
+#[derive(Serialize)]
+struct Step {
+    at: At,
+    step: &'static str,
+}
+
+/// RFC 3339 in UTC with milliseconds.
+struct At(i64);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What lies beyond the year 9999 was never a clock's time.
+        let at = Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::UNIX_EPOCH);
+        write!(f, "{at:.3}")
+    }
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,141 @@
+//! Reads what enters: the records of payment.incoming and the bodies of the REST gateway. Pure.
+//!
+//! Where the line is between a dead letter and a rejection:
+//!
+//! | the sender's bytes | what becomes of them | codes |
+//! |---|---|---|
+//! | cannot be read as a payment or a command | [`Malformed`]: a dead letter, 400 at the gateway | below |
+//! | can be read, but break a rule of the business | accepted, then an outcome `rejected` | [`crate::Reason`] |
+//!
+//! So an amount of 0 or −5 is read and rejected with `amount_not_positive` (its sender finds the outcome by the id);
+//! an amount of `1.5`, `"5"` or 2^63 has no meaning in minor units, there is nothing to have an outcome of.
+//!
+//! | code | when |
+//! |---|---|
+//! | `record_too_large` | more than [`RECORD_BYTES_MAX`] |
+//! | `record_empty` | no bytes |
+//! | `content_type_unknown`, `kind_unknown` | a header that we do not know, or JSON of which the kind cannot be told |
+//! | `protobuf_invalid`, `json_invalid` | not the format at all |
+//! | `field_missing`, `field_type` | a required field is absent, empty or null; text where a number belongs and so on |
+//! | `id_invalid`, `currency_invalid` | see [`crate::ids`], [`crate::Currency`] |
+//! | `amount_not_integer`, `amount_out_of_range` | a fraction, an exponent or a text; beyond 64 bits |
+//! | `text_too_long`, `attributes_too_many`, `attribute_key_invalid` | see [`crate::Reference`], [`crate::Attributes`] |
+//!
+//! In JSON an unknown field is passed over, as it is in protobuf, so that senders may be ahead of us.
+
+mod json;
+
+use crate::{fingerprint::id_hash, ids::AccountId, ids::PaymentId, malformed::Malformed, payment::Intake};
+
+pub use json::{fund_from_json, open_from_json, payment_from_json};
+
+/// The largest record or body, in bytes.
+pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+
+/// What a JSON record is. Protobuf says it itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `payment`
+    Payment,
+    /// `account.open`
+    AccountOpen,
+    /// `account.fund`
+    AccountFund,
+}
+
+impl Kind {
+    /// The header's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::AccountOpen => "account.open",
+            Self::AccountFund => "account.fund",
+        }
+    }
+
+    /// Reads the header's value.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        [Self::Payment, Self::AccountOpen, Self::AccountFund]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| {
+                Malformed::new("kind_unknown", "kpay-kind", "is payment, account.open or account.fund")
+            })
+    }
+}
+
+/// Reads a record of payment.incoming: protobuf, unless `content_type` (the header `content-type`) is
+/// `application/json`. `kind` is the header `kpay-kind`; without it JSON is taken for what its fields say.
+pub fn parse(value: &[u8], content_type: Option<&str>, kind: Option<&str>) -> Result<Intake, Malformed> {
+    check_size(value)?;
+    match content_type.map_or(Format::Protobuf, Format::of) {
+        Format::Protobuf => Intake::decode(value),
+        Format::Json => {
+            let kind = match kind {
+                Some(text) => Kind::parse(text)?,
+                None => json::infer(value)?,
+            };
+            match kind {
+                Kind::Payment => payment_from_json(value, None),
+                Kind::AccountOpen => open_from_json(value),
+                Kind::AccountFund => fund_from_json(value, None, None),
+            }
+        }
+        Format::Unknown => {
+            let detail = "is application/x-protobuf (or absent) or application/json";
+            Err(Malformed::new("content_type_unknown", "content-type", detail))
+        }
+    }
+}
+
+fn check_size(value: &[u8]) -> Result<(), Malformed> {
+    if value.is_empty() {
+        return Err(Malformed::new("record_empty", "body", "has no bytes"));
+    }
+    if value.len() > RECORD_BYTES_MAX {
+        return Err(Malformed::new("record_too_large", "body", "has more than 262144 bytes"));
+    }
+    Ok(())
+}
+
+/// The command id of an opening that has none of its own: `open:<account>`, or `open:` and a hash where the account's
+/// id is too long for that.
+pub fn default_open_id(account: &AccountId) -> PaymentId {
+    let mut text = String::with_capacity(64);
+    text.push_str("open:");
+    text.push_str(account.as_str());
+    PaymentId::new(&text).unwrap_or_else(|_| {
+        text.truncate("open:".len());
+        for byte in id_hash(account.as_str()) {
+            for digit in [byte >> 4, byte & 0xf] {
+                text.push(
+                    char::from_digit(u32::from(digit), 16).expect("four bits are one hexadecimal digit"),
+                );
+            }
+        }
+        PaymentId::new(&text).expect("29 letters, digits and a colon")
+    })
+}
+
+enum Format {
+    Protobuf,
+    Json,
+    Unknown,
+}
+
+impl Format {
+    fn of(content_type: &str) -> Self {
+        let media = content_type.split(';').next().unwrap_or_default().trim();
+        let is = |name: &str| media.eq_ignore_ascii_case(name);
+        if is("application/x-protobuf") || is("application/protobuf") {
+            Self::Protobuf
+        } else if is("application/json") {
+            Self::Json
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What an account holds and why: the entries of account.ledger and the snapshots of account.checkpoints.
+
+use crate::{
+    account::{Account, AccountStatus},
+    ids::{AccountId, PaymentId},
+    money::Money,
+};
+
+/// One change of one account. It carries the account after the change, so the last entry alone restores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The account: the key of the record.
+    pub account: AccountId,
+    /// What happened.
+    pub kind: EntryKind,
+    /// Of the payment or of the account command.
+    pub id: PaymentId,
+    /// The other account of a payment.
+    pub counterparty: Option<AccountId>,
+    /// Signed: a debit is below zero.
+    pub amount: Money,
+    /// In minor units, after this entry.
+    pub balance_minor: i64,
+    /// 1 for the entry that opened the account, then one more for each.
+    pub version: u64,
+    /// After this entry.
+    pub status: AccountStatus,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
+
+/// What happened to the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// Opened, with what it was funded with.
+    Opened,
+    /// Money came from outside.
+    Funded,
+    /// Paid.
+    Debit,
+    /// Was paid.
+    Credit,
+    /// Got back what it had paid.
+    Reverse,
+}
+
+impl EntryKind {
+    /// `opened`, `funded`, `debit`, `credit` or `reverse`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Funded => "funded",
+            Self::Debit => "debit",
+            Self::Credit => "credit",
+            Self::Reverse => "reverse",
+        }
+    }
+}
+
+impl LedgerEntry {
+    /// The account after this entry: what `evolve` would make of it, from nothing but the entry.
+    pub const fn state(&self) -> Account {
+        Account {
+            currency: self.amount.currency,
+            balance_minor: self.balance_minor,
+            status: self.status,
+            version: self.version,
+        }
+    }
+}
+
+/// One account at one moment, for a quicker restore than by the whole ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSnapshot {
+    /// The account: the key of the record.
+    pub account: AccountId,
+    /// What it held.
+    pub state: Account,
+    /// When, in milliseconds since 1970 UTC.
+    pub at_ms: i64,
+}
