@@ -64,6 +64,9 @@ pub(crate) struct UpArgs {
     /// Only the cluster and Kafka
     #[arg(long)]
     pub(crate) no_deploy: bool,
+    /// Where kpay and kpay-operator lie, built before; without it cargo builds them
+    #[arg(long)]
+    pub(crate) binaries: Option<PathBuf>,
     /// Do not make a kind cluster, even where a container engine runs
     #[arg(long)]
     pub(crate) no_engine: bool,

@@ -58,7 +58,7 @@ pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) 
     if args.no_deploy {
         return Ok(());
     }
-    let built = build(instance, engine, "localhost")?;
+    let built = build(instance, engine, "localhost", args.binaries.as_deref())?;
     step("import", || {
         for image in &built {
             process::output(kind(&["load", "image-archive"]).arg(&image.archive))?;
@@ -81,7 +81,7 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
         Into::into,
     );
     let target = Target::outside(instance, kubeconfig, Some(context), kafka);
-    let built = build(instance, engine, prefix)?;
+    let built = build(instance, engine, prefix, args.binaries.as_deref())?;
     step("push", || {
         for image in &built {
             process::output(Command::new(engine).args(["push", &image.reference()]))?;
@@ -94,8 +94,8 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
 }
 
 /// Both images, made by the engine: the operator's first.
-fn build(instance: &Instance, engine: &str, prefix: &str) -> Result<[Image; 2]> {
-    let binaries = images::binaries(instance)?;
+fn build(instance: &Instance, engine: &str, prefix: &str, binaries: Option<&Path>) -> Result<[Image; 2]> {
+    let binaries = images::built_or_given(instance, binaries)?;
     let one = |recipe: &Recipe| -> Result<Image> {
         let prepared = images::prepare(instance, recipe, &binaries, prefix)?;
         let (image, work) = (prepared.image, prepared.work);

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::instance::Instance;
+use crate::steps::step;
 use crate::{process, tools};
 
 /// A binary of the workspace and the Dockerfile that wraps it.
@@ -35,8 +36,22 @@ impl Image {
     }
 }
 
+/// The folder of both binaries: the one that was given, or what cargo builds.
+pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Result<PathBuf> {
+    let mut folder = PathBuf::new();
+    step("binaries", || {
+        if let Some(given) = given {
+            folder = std::path::absolute(given)?;
+            return Ok(format!("from {}", folder.display()));
+        }
+        folder = binaries(instance)?;
+        Ok("built in release mode".to_owned())
+    })?;
+    Ok(folder)
+}
+
 /// Both binaries, by cargo, and where they are.
-pub(crate) fn binaries(instance: &Instance) -> Result<PathBuf> {
+fn binaries(instance: &Instance) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo);
     cargo.args(["build", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);

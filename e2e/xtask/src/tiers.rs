@@ -108,8 +108,11 @@ fn clippy(context: &Context) -> Result<String> {
 }
 
 fn deny(context: &Context) -> Result<String> {
-    ensure!(packages::has("cargo-deny"), "cargo-deny is missing; run: cargo install cargo-deny --locked");
-    process::run(&mut cargo(context, &["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
+    let program = tools::cargo_deny(context.instance)?;
+    let mut command = Command::new(program);
+    command.current_dir(&context.instance.repo);
+    command.args(["--locked", "--log-level", "error", "check", "bans", "licenses", "sources"]);
+    process::run(&mut command)?;
     Ok(String::new())
 }
 
@@ -154,7 +157,7 @@ fn cluster(context: &Context) -> Result<String> {
 
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_cluster(instance)?;
-    let images = up::host_images(instance)?;
+    let images = up::host_images(instance, None)?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     guarded()?;

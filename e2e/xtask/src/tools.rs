@@ -2,6 +2,7 @@
 //! Everything is keyed by its pins, so a changed pin is enough to get it anew.
 
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -46,6 +47,25 @@ pub(crate) fn build(instance: &Instance, modules: &[&str]) -> Result<String> {
 /// The modules of a cluster without a container engine. The whole takes about 5 minutes, once.
 pub(crate) const HOST_CLUSTER: &[&str] = &["crirm", "etcd", "kubernetes", "helm", "coredns"];
 
+const CARGO_DENY: &str = "0.20.2";
+
+/// The program that checks licenses and sources; built by cargo, about 3 minutes, once.
+pub(crate) fn cargo_deny(instance: &Instance) -> Result<PathBuf> {
+    let _lock = lock(instance)?;
+    let root = instance.cache.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = root.join("bin/cargo-deny");
+    if !program.is_file() {
+        steps::note("building cargo-deny");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY, "--root"]).arg(&root);
+        // A folder of its own: the workspace's is locked by whoever builds there.
+        cargo.env("CARGO_TARGET_DIR", instance.cache.join("tools/src-cargo-deny"));
+        process::logged(&mut cargo, &instance.log("cargo-deny"), |_| {})?;
+        remove_dir(&instance.cache.join("tools/src-cargo-deny"))?;
+    }
+    Ok(program)
+}
+
 /// Kafka's jars, by maven.
 pub(crate) fn kafka(instance: &Instance) -> Result<String> {
     let _lock = lock(instance)?;
@@ -76,7 +96,7 @@ pub(crate) fn system_images(instance: &Instance) -> Result<()> {
 }
 
 /// Removes a folder; one that is not there is removed.
-pub(crate) fn remove_dir(path: &std::path::Path) -> Result<()> {
+pub(crate) fn remove_dir(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))

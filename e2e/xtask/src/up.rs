@@ -2,7 +2,7 @@
 //! order of the steps and what people are told.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
     );
     host_cluster(instance)?;
     if !args.no_deploy {
-        let images = host_images(instance)?;
+        let images = host_images(instance, args.binaries.as_deref())?;
         deploy::deploy(instance, &Target::inside(instance), &images, "Never")?;
     }
     forwarder(instance)?;
@@ -81,12 +81,8 @@ fn still_up(instance: &Instance) -> Result<String> {
 }
 
 /// Both binaries as images in the cluster's containerd: the operator's, then the pipeline's.
-pub(crate) fn host_images(instance: &Instance) -> Result<[Image; 2]> {
-    let mut folder = PathBuf::new();
-    step("cargo", || {
-        folder = images::binaries(instance)?;
-        Ok("release binaries".to_owned())
-    })?;
+pub(crate) fn host_images(instance: &Instance, binaries: Option<&Path>) -> Result<[Image; 2]> {
+    let folder = images::built_or_given(instance, binaries)?;
     let mut built = None;
     step("images", || {
         let images =
