@@ -2,9 +2,10 @@
 //!
 //! The JSON is a contract with the outside; `tests/golden.rs` keeps it.
 
-use std::{fmt, io};
+mod rfc3339;
 
-use jiff::Timestamp;
+use std::io;
+
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -175,19 +176,12 @@ struct Step {
     step: &'static str,
 }
 
-/// RFC 3339 in UTC with milliseconds.
+/// A time in milliseconds since 1970 UTC, as RFC 3339 in UTC with milliseconds.
 struct At(i64);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What lies beyond the year 9999 was never a clock's time.
-        let at = Timestamp::from_millisecond(self.0).unwrap_or(Timestamp::UNIX_EPOCH);
-        write!(f, "{at:.3}")
-    }
-}
 
 impl Serialize for At {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let mut text = [0; rfc3339::BYTES];
+        serializer.serialize_str(rfc3339::write(self.0, &mut text))
     }
 }

@@ -1,0 +1,134 @@
+//! Nanoseconds for each step that the domain takes part in, one core, and for the whole way of a payment.
+//!
+//! `cargo run --release -p kpay-domain --example timing`
+
+use std::{hint::black_box, time::Instant};
+
+use kpay_domain::{
+    Account, AccountId, AccountStatus, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome,
+    Payment, PaymentId, Progress, Reference,
+    account::{self, Next},
+    confirmed,
+    fingerprint::{fingerprint, id_hash},
+    inflight::{self, Admission, Policy},
+    intake,
+};
+
+const ROUNDS: u32 = 500_000;
+
+fn time<T>(name: &str, mut step: impl FnMut() -> T) {
+    for _ in 0..ROUNDS / 10 {
+        black_box(step());
+    }
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        for _ in 0..ROUNDS {
+            black_box(step());
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e9 / f64::from(ROUNDS));
+    }
+    println!("{name:<34} {best:>8.0} ns");
+}
+
+fn main() {
+    let usd = Currency::new("USD").expect("three letters");
+    let at_ms = 1_785_000_000_000;
+    let policy = Policy { default_currency: usd };
+    let payment = Payment {
+        id: PaymentId::new("01985f2e-4a7c-7d10-8c3e-5b1f6f6f0a11").expect("a UUID"),
+        from: AccountId::new("account-0012345").expect("an id"),
+        to: AccountId::new("account-0067890").expect("an id"),
+        amount: Money::new(1234, usd),
+        reference: Reference::new("invoice 7").expect("short"),
+        attributes: Attributes::default(),
+        occurred_at_ms: Some(at_ms),
+    };
+    let account =
+        Account { currency: usd, balance_minor: 1_000_000, status: AccountStatus::Open, version: 7 };
+    let intake = Intake::Payment(payment.clone());
+    let debit = Command::Debit { payment: payment.clone(), accepted_at_ms: at_ms };
+    let credit = Command::Credit { payment, accepted_at_ms: at_ms, debited_at_ms: at_ms };
+    let done = account::decide(Some(&account), credit.clone(), at_ms);
+    let Next::Outcome(outcome) = done.next else {
+        unreachable!("a credit to an open account ends the payment")
+    };
+    let entry = done.entry.expect("a credit has an entry");
+
+    let bytes = |encode: &dyn Fn(&mut Vec<u8>)| {
+        let mut buffer = Vec::new();
+        encode(&mut buffer);
+        buffer
+    };
+    let intake_bytes = bytes(&|b| intake.encode(b));
+    let debit_bytes = bytes(&|b| debit.encode(b));
+    let credit_bytes = bytes(&|b| credit.encode(b));
+    let entry_bytes = bytes(&|b| entry.encode(b));
+    let outcome_bytes = bytes(&|b| outcome.encode(b));
+    let json_out = bytes(&|b| confirmed::to_json(&outcome, b));
+    let json_in = br#"{"id":"01985f2e-4a7c-7d10-8c3e-5b1f6f6f0a11","from":"account-0012345","to":"account-0067890","amount":{"value":1234,"currency":"USD"},"reference":"invoice 7"}"#;
+    println!(
+        "bytes: intake {} debit {} credit {} entry {} outcome {} confirmed {}",
+        intake_bytes.len(),
+        debit_bytes.len(),
+        credit_bytes.len(),
+        entry_bytes.len(),
+        outcome_bytes.len(),
+        json_out.len()
+    );
+
+    let mut buffer = Vec::with_capacity(1024);
+    time("intake parse protobuf", || intake::parse(&intake_bytes, None, None));
+    time("intake parse json", || intake::parse(json_in, Some("application/json"), Some("payment")));
+    time("fingerprint", || fingerprint(&intake));
+    time("id_hash", || id_hash(intake.id().as_str()));
+    time("intake clone", || intake.clone());
+    time("inflight decide (and clone)", || inflight::decide(intake.clone(), &policy, at_ms));
+    time("debit encode", || encode(&mut buffer, |b| debit.encode(b)));
+    time("debit decode", || Command::decode(&debit_bytes));
+    time("debit decide (and clone)", || account::decide(Some(&account), debit.clone(), at_ms));
+    time("credit encode", || encode(&mut buffer, |b| credit.encode(b)));
+    time("credit decode", || Command::decode(&credit_bytes));
+    time("entry encode", || encode(&mut buffer, |b| entry.encode(b)));
+    time("entry decode", || LedgerEntry::decode(&entry_bytes));
+    time("outcome encode", || encode(&mut buffer, |b| outcome.encode(b)));
+    time("outcome decode", || Outcome::decode(&outcome_bytes));
+    time("confirmed to_json", || encode(&mut buffer, |b| confirmed::to_json(&outcome, b)));
+    let mut progress = Progress::default();
+    time("progress record", || progress.record(&intake));
+    time("progress to_text", || progress.to_text());
+    time("the whole way of a payment", || whole_way(&intake_bytes, &account, &policy, at_ms, &mut buffer));
+}
+
+fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
+    buffer.clear();
+    with(buffer);
+    buffer.len()
+}
+
+/// All that the domain does for one confirmed payment in its four hops.
+fn whole_way(
+    bytes: &[u8],
+    account: &Account,
+    policy: &Policy,
+    at_ms: i64,
+    buffer: &mut Vec<u8>,
+) -> Option<usize> {
+    let intake = intake::parse(bytes, None, None).ok()?;
+    black_box((fingerprint(&intake), id_hash(intake.id().as_str())));
+    let Admission::Accept(mut command) = inflight::decide(intake, policy, at_ms) else { return None };
+    loop {
+        encode(buffer, |b| command.encode(b));
+        let decision = account::decide(Some(account), Command::decode(buffer).ok()?, at_ms);
+        let entry = decision.entry?;
+        encode(buffer, |b| entry.encode(b));
+        match decision.next {
+            Next::Command(next) => command = next,
+            Next::Outcome(outcome) => {
+                encode(buffer, |b| outcome.encode(b));
+                let outcome = Outcome::decode(buffer).ok()?;
+                return Some(encode(buffer, |b| confirmed::to_json(&outcome, b)));
+            }
+        }
+    }
+}
