@@ -22,7 +22,8 @@ ctrk() { ctr -a "$CONTAINERD" -n k8s.io "$@"; }
 T0=$(date +%s.%N)
 step() { printf '%7.1f s  %s\n' "$(echo "$(date +%s.%N) - $T0" | bc)" "$*"; }
 
-started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# Nothing for a zombie: it has ended, and nobody may ever come to collect it.
+started_at() { sed 's/.*) //; /^Z/d' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
 alive() { # name: true while the recorded process (same pid and start time) runs
   local pid since
   [ -f "$STATE/pids/$1" ] && read -r pid since < "$STATE/pids/$1" && [ "$(started_at "$pid")" = "$since" ]

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::images::Image;
 use crate::instance::Instance;
@@ -13,6 +13,7 @@ use crate::process;
 use crate::steps::step;
 
 pub(crate) const NAMESPACE: &str = "kpay-system";
+const OPERATOR_PODS: &str = "app.kubernetes.io/instance=kpay";
 const PIPELINE_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(500);
 
@@ -103,7 +104,7 @@ pub(crate) fn operator(
         vec!["upgrade", "--install", "kpay", &chart, "--namespace", NAMESPACE, "--create-namespace"];
     // A hash may be all digits; --set-string keeps it a string.
     args.extend(["--set-string", &values, "--wait", "--timeout", "5m"]);
-    target.helm(&args, &instance.log("helm"))?;
+    target.helm(&args, &instance.log("helm")).with_context(|| why_not(target))?;
     // helm installs the chart's CRDs once and never touches them again.
     let crds = instance.repo.join("charts/kpay/crds");
     if crds.is_dir() {
@@ -116,6 +117,14 @@ pub(crate) fn operator(
         ])?;
     }
     Ok(format!("operator {}, pipeline {}", operator.tag, pipeline.tag))
+}
+
+/// What the cluster says about an operator that does not become ready.
+fn why_not(target: &Target) -> String {
+    let ask = |args: &[&str]| target.kubectl(args).unwrap_or_default(); // only for the message
+    let pods = ask(&["get", "pods", "--namespace", NAMESPACE, "--output", "wide"]);
+    let logs = ask(&["logs", "--namespace", NAMESPACE, "--selector", OPERATOR_PODS, "--tail", "20"]);
+    format!("helm failed; the pods and the operator's last lines:\n{pods}{logs}")
 }
 
 /// The operator and the example pipeline, until it runs.

@@ -127,7 +127,7 @@ fn gateway(instance: &Instance) -> Result<SocketAddr> {
     let mut kubectl = Command::new(instance.bin("kubectl"));
     kubectl.env("KUBECONFIG", instance.state().join("pki/admin.kubeconfig"));
     kubectl.args(["get", "service", "payments-gateway", "--namespace", "default", "--request-timeout=5s"]);
-    kubectl.args(["--output", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}"]);
+    kubectl.args(["--output", "jsonpath={.spec.clusterIP}:8080"]);
     let answer = kubectl.output().context("cannot run kubectl")?;
     ensure!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr).trim());
     let address = String::from_utf8(answer.stdout)?;

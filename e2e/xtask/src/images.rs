@@ -7,11 +7,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::instance::Instance;
 use crate::steps::step;
 use crate::{process, tools};
+
+/// An image holds one binary and what it needs; more than this means that something else slipped in.
+const IMAGE_BYTES_MAX: u64 = 60 * 1024 * 1024;
 
 /// A binary of the workspace and the Dockerfile that wraps it.
 pub(crate) struct Recipe {
@@ -100,6 +103,12 @@ pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path) -> Re
     if !(image.archive.is_file() && fs::read_to_string(&stamp).is_ok_and(|had| had == image.tag)) {
         let _ = fs::remove_file(&stamp); // it may not exist
         buildah(instance, &work, &image)?;
+        let bytes = fs::metadata(&image.archive)?.len();
+        ensure!(
+            bytes <= IMAGE_BYTES_MAX,
+            "{} has {bytes} bytes, more than {IMAGE_BYTES_MAX}",
+            image.reference()
+        );
         fs::write(&stamp, &image.tag)?;
     }
     tools::remove_dir(&work)?;

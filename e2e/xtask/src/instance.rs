@@ -148,14 +148,24 @@ impl Instance {
         if self.alive("apiserver") {
             return Ok(());
         }
-        bail!("{} is not up; run: cargo xtask up", self.name)
+        bail!("{} is not up; run: {} up", self.name, self.xtask())
+    }
+
+    /// How one calls us for this testbed.
+    pub(crate) fn xtask(&self) -> String {
+        let name = self.name.strip_prefix("kpay-").map(|name| format!(" --name {name}"));
+        format!("cargo xtask{}", name.unwrap_or_default())
     }
 }
 
-/// Field 22 of `/proc/<pid>/stat`, counted after the command's name, which may hold spaces.
+/// Field 22 of `/proc/<pid>/stat`, counted after the command's name, which may hold spaces. None for a zombie: it has
+/// ended, and nobody may ever come to collect it.
 pub(crate) fn started_at(pid: &str) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(") ")?;
+    if after.starts_with('Z') {
+        return None;
+    }
     after.split_whitespace().nth(19).map(str::to_owned)
 }
 

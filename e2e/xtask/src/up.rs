@@ -74,8 +74,9 @@ fn still_up(instance: &Instance) -> Result<String> {
     match DAEMONS.iter().find(|daemon| !instance.alive(daemon)) {
         None => Ok("already up".to_owned()),
         Some(dead) => bail!(
-            "{dead} does not run; read {}, then: cargo xtask down",
-            instance.state().join("log").join(format!("{dead}.log")).display()
+            "{dead} does not run; read {}, then: {} down",
+            instance.state().join("log").join(format!("{dead}.log")).display(),
+            instance.xtask()
         ),
     }
 }
@@ -172,9 +173,8 @@ fn people(instance: &Instance, deployed: bool) -> Result<()> {
     } else {
         println!("kubectl get nodes");
     }
-    let name = instance.name.strip_prefix("kpay-").map(|name| format!(" --name {name}")).unwrap_or_default();
-    println!("cargo xtask{name} kafka topics --list");
-    println!("cargo xtask{name} down");
+    println!("{} kafka topics --list", instance.xtask());
+    println!("{} down", instance.xtask());
     Ok(())
 }
 
