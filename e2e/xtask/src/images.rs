@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::instance::Instance;
 use crate::steps::step;
-use crate::{process, tools};
+use crate::{packages, process, tools};
 
 /// An image holds one binary and what it needs; more than this means that something else slipped in.
 const IMAGE_BYTES_MAX: u64 = 60 * 1024 * 1024;
@@ -47,6 +47,7 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
             folder = std::path::absolute(given)?;
             return Ok(format!("from {}", folder.display()));
         }
+        packages::install(instance, packages::BUILD)?;
         folder = binaries(instance)?;
         Ok("built in release mode".to_owned())
     })?;
@@ -57,7 +58,7 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
 fn binaries(instance: &Instance) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo);
-    cargo.args(["build", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
+    cargo.args(["build", "--quiet", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
     process::run(&mut cargo)?;
     let mut metadata = Command::new("cargo");
     metadata.current_dir(&instance.repo).args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);

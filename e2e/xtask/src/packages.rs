@@ -12,6 +12,9 @@ use crate::process;
 /// A program, and the Debian package that brings it.
 type Needed = (&'static str, &'static str);
 
+/// What librdkafka and jemalloc are built with.
+pub(crate) const BUILD: &[Needed] =
+    &[("gcc", "gcc"), ("g++", "g++"), ("make", "make"), ("pkg-config", "pkg-config"), ("strip", "binutils")];
 pub(crate) const JAVA: &[Needed] = &[("java", "default-jre-headless"), ("mvn", "maven")];
 pub(crate) const CLUSTER: &[Needed] = &[
     ("containerd", "containerd"),
@@ -27,7 +30,6 @@ pub(crate) const CLUSTER: &[Needed] = &[
     ("openssl", "openssl"),
     ("bc", "bc"),
     ("buildah", "buildah"),
-    ("strip", "binutils"),
     ("gcc", "gcc"),
 ];
 

@@ -47,6 +47,7 @@ pub(crate) fn test(instance: &Instance, args: &TestArgs) -> Result<ExitCode> {
     }
     let chosen = choose(&args.tier)?;
     let context = Context { instance, args };
+    packages::install(instance, packages::BUILD)?;
     let mut results: Vec<(&Tier, Duration, Result<String>)> = Vec::new();
     for tier in chosen {
         println!("\n=== {}: {}", tier.name, tier.about);
@@ -220,6 +221,7 @@ fn passed_in(line: &str) -> u64 {
 
 /// Runs the benchmark program in release mode, with Kafka's jars at hand.
 pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
+    packages::install(instance, packages::BUILD)?;
     tools::kafka(instance)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo).args([
