@@ -58,7 +58,7 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
 fn binaries(instance: &Instance) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo);
-    cargo.args(["build", "--quiet", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
+    cargo.args(["build", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
     process::run(&mut cargo)?;
     let mut metadata = Command::new("cargo");
     metadata.current_dir(&instance.repo).args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
