@@ -97,7 +97,7 @@ fn main() {
     let mut progress = Progress::default();
     time("progress record", || progress.record(&intake));
     time("progress to_text", || progress.to_text());
-    time("the whole way of a payment", || whole_way(&intake_bytes, &account, &policy, at_ms, &mut buffer));
+    time("the whole way of a payment", || whole_way(&intake_bytes, &account, policy, at_ms, &mut buffer));
 }
 
 fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
@@ -110,13 +110,13 @@ fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
 fn whole_way(
     bytes: &[u8],
     account: &Account,
-    policy: &Policy,
+    policy: Policy,
     at_ms: i64,
     buffer: &mut Vec<u8>,
 ) -> Option<usize> {
     let intake = intake::parse(bytes, None, None).ok()?;
     black_box((fingerprint(&intake), id_hash(intake.id().as_str())));
-    let Admission::Accept(mut command) = inflight::decide(intake, policy, at_ms) else { return None };
+    let Admission::Accept(mut command) = inflight::decide(intake, &policy, at_ms) else { return None };
     loop {
         encode(buffer, |b| command.encode(b));
         let decision = account::decide(Some(account), Command::decode(buffer).ok()?, at_ms);
