@@ -124,6 +124,11 @@ impl<L: Log, S: Stage> Worker<L, S> {
 
     /// Commits what is open, so that a graceful stop leaves nothing for the time-out.
     pub fn finish(&mut self) -> Result<(), LogError> {
+        self.settle()
+    }
+
+    /// Ends what is open, one way or the other.
+    fn settle(&mut self) -> Result<(), LogError> {
         match self.commit() {
             Err(LogError::Abort(_)) => self.rewind(),
             Err(LogError::Unknown(_)) => self.find_out(),
@@ -292,8 +297,9 @@ impl<L: Log, S: Stage> Worker<L, S> {
     }
 
     fn assign(&mut self, partitions: Vec<Assigned>) -> Result<(), LogError> {
-        // What is open belongs to the generation before; restoring may take longer than a transaction lives.
-        self.commit()?;
+        // What is open belongs to the generation before; restoring may take longer than a transaction lives. Whether
+        // or not it can be committed, the new partitions are not told of again.
+        self.settle()?;
         {
             let mut reports = self.report.partitions.lock();
             for assigned in &partitions {

@@ -1,0 +1,488 @@
+//! One worker's connection to the simulated cluster: what `kafka::KafkaLog` is to Kafka.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::MutexGuard;
+
+use super::cluster::SimCluster;
+use super::group::{Group, Standing};
+use super::partition::SimRecord;
+use super::state::{Event, ProducerIndex, State};
+use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
+use crate::out::{Outgoing, Topic, TopicIndex};
+use crate::record::Record;
+
+/// Names under which one worker is known to the cluster; the same over restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Consumer group of the stage.
+    pub group: String,
+    /// Static member of the group.
+    pub instance: String,
+    /// Transactional id of the producer.
+    pub transactional_id: String,
+}
+
+#[derive(Debug)]
+struct Held {
+    position: i64,
+    paused: bool,
+}
+
+/// A worker's connection to a [`SimCluster`]. Dropping it is the end of the process: nothing is ended gracefully.
+#[derive(Debug)]
+pub struct SimLog {
+    cluster: SimCluster,
+    identity: Identity,
+    /// Index of each topic in the cluster; the first is the input.
+    topics: Vec<usize>,
+    producer: ProducerIndex,
+    epoch: u64,
+    open: bool,
+    incarnation: u64,
+    generation: u64,
+    held: BTreeMap<i32, Held>,
+    /// Told to be revoked, not released yet.
+    leaving: BTreeSet<i32>,
+    crashed: bool,
+}
+
+impl SimLog {
+    /// Joins the group as reader of the first of `topics`, and ends what a predecessor left open.
+    pub fn open(cluster: &SimCluster, identity: Identity, topics: &[Topic]) -> Result<Self, LogError> {
+        for topic in topics {
+            cluster.create_topic(topic);
+        }
+        let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
+        cluster.ensure_group(&identity.group, input);
+        let mut state = cluster.lock();
+        let producer = state.producer(&identity.transactional_id);
+        let epoch = state.init_producer(producer)?;
+        let indices = topics.iter().filter_map(|t| state.topic(&t.name)).collect();
+        drop(state);
+        let mut log = Self {
+            cluster: cluster.clone(),
+            identity,
+            topics: indices,
+            producer,
+            epoch,
+            open: false,
+            incarnation: 0,
+            generation: 0,
+            held: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            crashed: false,
+        };
+        log.join();
+        Ok(log)
+    }
+
+    /// The last stable offset and the end of a partition, as a test may want to misuse them.
+    pub fn ends(&self, topic: TopicIndex, partition: i32) -> (i64, i64) {
+        let state = self.cluster.lock();
+        let found = self.topics.get(topic.0).and_then(|t| state.partition(*t, partition));
+        found.map(|p| (p.stable(), p.end())).unwrap_or_default()
+    }
+
+    fn join(&mut self) {
+        let mut state = self.cluster.lock();
+        if let Some(group) = state.groups.get_mut(&self.identity.group) {
+            self.incarnation = group.join(&self.identity.instance);
+            self.generation = group.generation;
+        }
+    }
+
+    /// Every call of a log begins here: the process may die, the group may change, the broker may refuse.
+    fn enter(cluster: &SimCluster, crashed: &mut bool, group: &str) -> Result<(), LogError> {
+        if *crashed {
+            return Err(super::crash());
+        }
+        let mut state = cluster.lock();
+        let State { rng, faults, groups, .. } = &mut *state;
+        if rng.chance(faults.crash) {
+            *crashed = true;
+            return Err(super::crash());
+        }
+        if let Some(group) = groups.get_mut(group) {
+            if rng.chance(faults.rebalance) {
+                group.shuffle(rng);
+            }
+            if rng.chance(faults.expire) {
+                let living = group.living();
+                if let Some(instance) = living.get(rng.below(living.len())) {
+                    group.expire(instance);
+                }
+            }
+        }
+        if rng.chance(faults.unavailable) {
+            return Err(LogError::Unavailable("the simulated broker refuses".into()));
+        }
+        Ok(())
+    }
+
+    fn call(&mut self) -> Result<MutexGuard<'_, State>, LogError> {
+        Self::enter(&self.cluster, &mut self.crashed, &self.identity.group)?;
+        Ok(self.cluster.lock())
+    }
+
+    /// As `call`, for a call of the producer.
+    fn write(&mut self) -> Result<MutexGuard<'_, State>, LogError> {
+        let (producer, epoch) = (self.producer, self.epoch);
+        let mut state = self.call()?;
+        if state.chance(|f| f.fenced) {
+            state.fence(producer);
+        }
+        state.check_epoch(producer, epoch)?;
+        Ok(state)
+    }
+
+    fn standing(&self, state: &State) -> Standing {
+        let group = state.groups.get(&self.identity.group);
+        group.map_or(Standing::Lost, |g| g.standing(&self.identity.instance, self.incarnation))
+    }
+
+    /// Committed offsets, once no transaction that carries one of them is undecided.
+    fn committed(
+        state: &mut State,
+        identity: &Identity,
+        partitions: &[i32],
+    ) -> Result<Vec<Assigned>, LogError> {
+        let name = &identity.group;
+        state.wait("committed offsets", |s| !partitions.iter().any(|p| s.offset_is_pending(name, *p)))?;
+        let Some(group) = state.groups.get(name) else { return Ok(Vec::new()) };
+        let first =
+            |partition| state.partition(group.topic, partition).map_or(0, super::partition::Partition::first);
+        let assigned = |&partition: &i32| match group.committed(partition) {
+            Some((offset, metadata)) => Assigned { partition, offset: *offset, metadata: metadata.clone() },
+            None => Assigned { partition, offset: first(partition), metadata: String::new() },
+        };
+        Ok(partitions.iter().map(assigned).collect())
+    }
+
+    /// What the group wants of this member.
+    fn next_rebalance(&mut self) -> Result<Option<Polled>, LogError> {
+        let mut state = self.cluster.lock();
+        let busy = !self.held.is_empty();
+        if busy && state.chance(|f| f.late_rebalance) {
+            return Ok(None);
+        }
+        match self.standing(&state) {
+            Standing::Current => {}
+            Standing::Fenced => {
+                return Err(LogError::Fenced("another process has this instance name".into()));
+            }
+            Standing::Lost if busy => {
+                let partitions: Vec<i32> = self.held.keys().copied().collect();
+                self.leaving.extend(&partitions);
+                return Ok(Some(Polled::Revoked { partitions, lost: true }));
+            }
+            Standing::Lost => {
+                drop(state);
+                self.join();
+                return self.next_assignment();
+            }
+        }
+        let Some(group) = state.groups.get_mut(&self.identity.group) else { return Ok(None) };
+        self.generation = group.generation;
+        let instance = &self.identity.instance;
+        let revoked: Vec<i32> =
+            self.held.keys().copied().filter(|p| !group.is_target(instance, *p)).collect();
+        if revoked.is_empty() {
+            drop(state);
+            return self.next_assignment();
+        }
+        self.leaving.extend(&revoked);
+        Ok(Some(Polled::Revoked { partitions: revoked, lost: false }))
+    }
+
+    fn next_assignment(&mut self) -> Result<Option<Polled>, LogError> {
+        let mut state = self.cluster.lock();
+        let Some(group) = state.groups.get_mut(&self.identity.group) else { return Ok(None) };
+        let mut partitions = group.free_for(&self.identity.instance);
+        partitions.retain(|p| !self.held.contains_key(p));
+        if partitions.is_empty() {
+            return Ok(None);
+        }
+        for partition in &partitions {
+            group.take(&self.identity.instance, *partition);
+        }
+        state.slow();
+        let assigned = Self::committed(&mut state, &self.identity, &partitions)?;
+        for a in &assigned {
+            self.held.insert(a.partition, Held { position: a.offset, paused: true });
+        }
+        Ok(Some(Polled::Assigned(assigned)))
+    }
+
+    /// Takes the next records of the partitions that are delivered, from a partition drawn first.
+    fn take(&mut self, max: usize) -> Vec<Arc<SimRecord>> {
+        let mut state = self.cluster.lock();
+        let Some(&input) = self.topics.first() else { return Vec::new() };
+        let reading: Vec<i32> = self
+            .held
+            .iter()
+            .filter(|(p, held)| !held.paused && !self.leaving.contains(p))
+            .map(|(p, _)| *p)
+            .collect();
+        let max = if state.chance(|f| f.short_poll) { 1 + state.rng.below(max) } else { max };
+        let first = state.rng.below(reading.len());
+        let mut taken = Vec::new();
+        for partition in reading.iter().cycle().skip(first).take(reading.len()) {
+            let again = if state.chance(|f| f.redelivery) { 1 + state.rng.up_to_ms(4) } else { 0 };
+            let Some(held) = self.held.get_mut(partition) else { continue };
+            let Some(log) = state.partition(input, *partition) else { continue };
+            let from = held.position.saturating_sub(again).max(log.first());
+            taken.extend(log.committed(from, i64::MAX, max.saturating_sub(taken.len())));
+            if let Some(last) = taken.last().filter(|r| r.partition == *partition) {
+                held.position = held.position.max(last.offset + 1);
+            }
+        }
+        taken
+    }
+
+    fn held(&mut self, partition: i32) -> Result<&mut Held, LogError> {
+        let unknown = || LogError::Unavailable(format!("partition {partition} is not assigned"));
+        self.held.get_mut(&partition).ok_or_else(unknown)
+    }
+
+    /// `TxnOffsetCommit`: the group takes offsets only from a member of its generation.
+    fn send_offsets(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.cluster.lock();
+        state.slow();
+        state.check_epoch(self.producer, self.epoch)?;
+        let known = state.groups.get(&self.identity.group).map(|g| g.generation);
+        if self.standing(&state) != Standing::Current || known != Some(self.generation) {
+            return Err(LogError::Abort("illegal generation".into()));
+        }
+        state.enlist(self.producer)?;
+        if let Some(producer) = state.producers.get_mut(self.producer) {
+            let group = &self.identity.group;
+            producer.offsets.extend(offsets.iter().map(|o| (group.clone(), o.clone())));
+        }
+        Ok(())
+    }
+
+    /// `EndTxn`.
+    fn end(&mut self) -> Result<(), LogError> {
+        let (producer, epoch) = (self.producer, self.epoch);
+        let mut state = self.write()?;
+        if state.chance(|f| f.commit_abort) {
+            return Err(LogError::Abort("the commit was refused".into()));
+        }
+        let lost = state.chance(|f| f.commit_unknown);
+        match if lost { state.rng.below(3) } else { 0 } {
+            0 => state.end_transaction(producer, true),
+            1 => {}
+            _ => {
+                let most = state.faults.slow_max_ms;
+                let delay = 1 + state.rng.up_to_ms(most);
+                state.schedule(delay, Event::Commit { producer, epoch });
+            }
+        }
+        if lost {
+            return Err(LogError::Unknown("no answer to the commit".into()));
+        }
+        state.slow();
+        Ok(())
+    }
+}
+
+impl State {
+    fn chance(&mut self, probability: impl Fn(&super::Faults) -> f64) -> bool {
+        let probability = probability(&self.faults);
+        self.rng.chance(probability)
+    }
+}
+
+impl Drop for SimLog {
+    fn drop(&mut self) {
+        let mut state = self.cluster.lock();
+        let now_ms = state.now_ms;
+        if let Some(group) = state.groups.get_mut(&self.identity.group) {
+            group.left(&self.identity.instance, self.incarnation, now_ms);
+        }
+    }
+}
+
+fn show(records: &[Arc<SimRecord>], each: &mut dyn FnMut(&Record<'_>)) {
+    for record in records {
+        each(&Record {
+            partition: record.partition,
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: &record.key,
+            value: record.value.as_deref().unwrap_or_default(),
+            headers: &record.headers,
+        });
+    }
+}
+
+impl Reader for SimLog {
+    fn read(
+        &mut self,
+        topic: TopicIndex,
+        partition: i32,
+        from: Start,
+        until: Until,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), LogError> {
+        let topic = self.topics.get(topic.0).copied().unwrap_or(usize::MAX);
+        let mut state = self.call()?;
+        let unknown = || LogError::Unavailable("no such partition".into());
+        if until == Until::Stable {
+            let end = state.partition(topic, partition).ok_or_else(unknown)?.end();
+            state.wait("end of the transactions that were open", |s| {
+                s.partition(topic, partition).is_none_or(|p| p.stable() >= end)
+            })?;
+        }
+        let log = state.partition(topic, partition).ok_or_else(unknown)?;
+        let from = match from {
+            Start::Beginning => log.first(),
+            Start::Timestamp(at_ms) => log.offset_at(at_ms),
+            Start::Offset(offset) => offset,
+        };
+        let until = if let Until::Offset(end) = until { end } else { i64::MAX };
+        let records = log.committed(from, until, usize::MAX);
+        drop(state);
+        show(&records, each);
+        Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.cluster.now_ms()
+    }
+}
+
+impl Log for SimLog {
+    fn poll(
+        &mut self,
+        _wait: Duration,
+        max: usize,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<Polled, LogError> {
+        drop(self.call()?);
+        if let Some(rebalance) = self.next_rebalance()? {
+            return Ok(rebalance);
+        }
+        let records = self.take(max);
+        show(&records, each);
+        Ok(if records.is_empty() { Polled::Nothing } else { Polled::Records(records.len()) })
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        drop(self.write()?);
+        self.open = true;
+        Ok(())
+    }
+
+    fn append(&mut self, record: &Outgoing<'_>) -> Result<(), LogError> {
+        let (producer, epoch) = (self.producer, self.epoch);
+        let topic = self.topics.get(record.topic.0).copied().unwrap_or(usize::MAX);
+        if !self.open {
+            return Err(LogError::Abort("no transaction is open".into()));
+        }
+        let mut state = self.write()?;
+        if state.chance(|f| f.append_abort) {
+            return Err(LogError::Abort("the append failed".into()));
+        }
+        state.enlist(producer)?;
+        state.check_epoch(producer, epoch)?;
+        let timestamp_ms = state.now_ms;
+        let Some(partition) = state.partition_mut(topic, record.partition) else {
+            return Err(LogError::Abort("no such partition".into()));
+        };
+        let appended = SimRecord {
+            partition: record.partition,
+            offset: 0,
+            timestamp_ms,
+            key: record.key.to_vec(),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.to_vec(),
+        };
+        partition.append(appended, Some(producer));
+        if let Some(found) = state.producers.get_mut(producer) {
+            found.partitions.insert((topic, record.partition));
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
+        if !self.open {
+            return Err(LogError::Abort("no transaction is open".into()));
+        }
+        drop(self.write()?);
+        self.send_offsets(offsets)?;
+        self.end()?;
+        self.open = false;
+        // The process may die with the answer in its hands.
+        self.call().map(drop)
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        let (producer, open) = (self.producer, self.open);
+        if !open {
+            return Ok(());
+        }
+        self.open = false;
+        let mut state = self.write()?;
+        if state.chance(|f| f.abort_unknown) {
+            return Err(LogError::Unknown("no answer to the abort".into()));
+        }
+        state.end_transaction(producer, false);
+        state.slow();
+        Ok(())
+    }
+
+    fn reconnect(&mut self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
+        self.open = false;
+        let producer = self.producer;
+        let epoch = self.call()?.init_producer(producer)?;
+        self.epoch = epoch;
+        Self::committed(&mut self.cluster.lock(), &self.identity, partitions)
+    }
+
+    fn seek(&mut self, positions: &[(i32, i64)]) -> Result<(), LogError> {
+        drop(self.call()?);
+        for &(partition, offset) in positions {
+            self.held(partition)?.position = offset;
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        drop(self.call()?);
+        partitions.iter().try_for_each(|p| self.held(*p).map(|held| held.paused = true))
+    }
+
+    fn resume(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        drop(self.call()?);
+        partitions.iter().try_for_each(|p| self.held(*p).map(|held| held.paused = false))
+    }
+
+    fn release(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        drop(self.call()?);
+        let mut state = self.cluster.lock();
+        let current = self.standing(&state) == Standing::Current;
+        let State { groups, rng, .. } = &mut *state;
+        let group: Option<&mut Group> = groups.get_mut(&self.identity.group);
+        for partition in partitions {
+            self.held.remove(partition);
+            self.leaving.remove(partition);
+        }
+        if let Some(group) = group.filter(|_| current) {
+            for partition in partitions {
+                group.release(&self.identity.instance, *partition);
+            }
+            // Its second round of joining may be over before the next poll.
+            if rng.chance(0.5) {
+                self.generation = group.generation;
+            }
+        }
+        Ok(())
+    }
+}
