@@ -1,0 +1,22 @@
+//! The resource types of kpay, and the YAML of their `CustomResourceDefinition`s.
+//!
+//! Nothing else: no client, no clock, no decisions. The operator and the processors both depend on this
+//! crate. The doc comment of a field is its `kubectl explain`, so it is written for the person who applies
+//! the resource.
+
+mod generate;
+#[allow(unreachable_pub)] // the derives make items inside function bodies
+mod pipeline;
+#[allow(unreachable_pub)] // as above
+mod status;
+
+pub use generate::{GenerateError, committed_copies, crd_yaml};
+pub use pipeline::{
+    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Gateway, Image,
+    Kafka, PaymentPipeline, PaymentPipelineSpec, Placement, Processors, PullPolicy, Resources, RetainedTopic,
+    Stage, Toleration, Topic, Topics,
+};
+pub use status::{Amounts, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,449 @@
+//! `PaymentPipeline`: what a person asks for. Pure data with defaults, bounds and CEL rules.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::status::PaymentPipelineStatus;
+
+/// What the pipeline should be.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "kpay.dev",
+    version = "v1alpha1",
+    kind = "PaymentPipeline",
+    plural = "paymentpipelines",
+    singular = "paymentpipeline",
+    shortname = "pp",
+    category = "kpay",
+    namespaced,
+    status = "PaymentPipelineStatus",
+    derive = "PartialEq",
+    doc = "A pipeline that takes payments from a Kafka topic, moves the money exactly once, and publishes each outcome.",
+    annotation("helm.sh/resource-policy", "keep"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && size(self.metadata.name) <= 40")
+        .message("metadata.name: at most 40 lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit; Services and pods are named after it"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "What the pipeline is doing"),
+    printcolumn(name = "Desired", type_ = "string", json_path = ".spec.desiredPhase", description = "What it was asked to do"),
+    printcolumn(name = "InFlight", type_ = "integer", json_path = ".status.inFlight.count", description = "Payments accepted and not finished"),
+    printcolumn(name = "Conf/s", type_ = "number", json_path = ".status.perSecond", description = "Payments finished per second"),
+    printcolumn(name = "P99", type_ = "number", json_path = ".status.latencyP99Ms", description = "99th percentile from accepted to finished, in milliseconds"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", description = "Version that the processors report"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", description = "Grows with every change of phase", priority = 1),
+    printcolumn(name = "Today", type_ = "integer", json_path = ".status.confirmedToday.count", description = "Payments finished today (UTC)", priority = 1),
+    printcolumn(name = "Prefix", type_ = "string", json_path = ".status.topicPrefix", description = "Before every topic and group", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentPipelineSpec {
+    /// What the pipeline should do: `Running` takes payments, `Draining` stops the intake and finishes what is in
+    /// flight, `Paused` does the same and is reached only when nothing is left in flight. What it is doing is in
+    /// `status.phase`.
+    #[serde(default)]
+    pub desired_phase: DesiredPhase,
+
+    /// The processors' image. What is left out is the operator's own default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+
+    /// The Kafka cluster that carries the payments.
+    pub kafka: Kafka,
+
+    /// Partitions, retention and settings of the pipeline's topics.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self.confirmed.partitions == self.complete.partitions")
+        .message("topics.confirmed.partitions must equal topics.complete.partitions: the status of a payment is restored from the partition of the same number"))]
+    pub topics: Topics,
+
+    /// What holds for every account.
+    #[serde(default)]
+    pub accounts: Accounts,
+
+    /// How many processors of each kind, and what each may use.
+    #[serde(default)]
+    pub processors: Processors,
+
+    /// How a drain behaves.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// What a person wants the pipeline to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DesiredPhase {
+    /// Take payments and move money.
+    #[default]
+    Running,
+    /// Stop the intake, finish what is in flight, stay so.
+    Draining,
+    /// Drain, and say so once it is proven that nothing is in flight.
+    Paused,
+}
+
+/// The image that the processors and the gateway run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Registry and name, without the tag: `registry.example.com/kpay`. Default: the operator's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9._/:]*$"))]
+    pub repository: Option<String>,
+    /// Tag, or a digest as `sha256:…`. Default: the operator's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^(sha256:[a-f0-9]{64}|[a-zA-Z0-9_][-a-zA-Z0-9._]*)$")
+    )]
+    pub tag: Option<String>,
+    /// When a node pulls the image. Default: the operator's setting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_policy: Option<PullPolicy>,
+    /// Names of Secrets of type kubernetes.io/dockerconfigjson in the pipeline's namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
+    pub pull_secrets: Vec<String>,
+}
+
+/// When a node pulls the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PullPolicy {
+    /// At every start.
+    Always,
+    /// When the node does not have it.
+    IfNotPresent,
+    /// Never; it must be on the node.
+    Never,
+}
+
+impl PullPolicy {
+    /// The word that Kubernetes uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// The Kafka cluster that carries the payments.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.topicPrefix) == has(oldSelf.topicPrefix) && (!has(self.topicPrefix) || self.topicPrefix == oldSelf.topicPrefix)")
+    .message("kafka.topicPrefix cannot change, not even from absent: the money of this pipeline is under the old prefix; make a new PaymentPipeline"))]
+pub struct Kafka {
+    /// Where to reach Kafka first: `host:port`, several separated by commas.
+    #[schemars(
+        length(min = 3, max = 1024),
+        regex(pattern = r"^[-a-zA-Z0-9._]+:[0-9]{1,5}(,[-a-zA-Z0-9._]+:[0-9]{1,5})*$")
+    )]
+    pub bootstrap_servers: String,
+    /// Comes before the name of every topic, consumer group and transactional id. Cannot change. Default:
+    /// `<namespace>.<name>.`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 120), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    pub topic_prefix: Option<String>,
+    /// Copies of each partition, at most the number of brokers. Used when a topic is created. From 3 on,
+    /// `min.insync.replicas` is 2.
+    #[serde(default = "defaults::replication")]
+    #[schemars(range(min = 1, max = 9))]
+    pub replication: i16,
+}
+
+/// The pipeline's topics.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topics {
+    /// `payment.incoming`: what was asked for. Its retention is at least `accounts.idempotencyWindow`. Default 7d.
+    #[serde(default)]
+    pub incoming: Topic,
+    /// `payment.inflight`: debits and credits on their way to the accounts. `account.ledger` and
+    /// `account.checkpoints` have its partition count. Default retention 7d.
+    #[serde(default)]
+    pub inflight: Topic,
+    /// `payment.complete`: the outcome of every payment, inside the pipeline. Default retention 7d.
+    #[serde(default)]
+    pub complete: Topic,
+    /// `payment.confirmed`: the outcomes as others read them. Default retention 30d.
+    #[serde(default)]
+    pub confirmed: Topic,
+    /// `account.ledger`: every change of every balance; the truth. Default retention `unlimited`.
+    #[serde(default)]
+    pub ledger: RetainedTopic,
+    /// `account.checkpoints`: the newest state of each account (compacted).
+    #[serde(default)]
+    pub checkpoints: ConfiguredTopic,
+    /// `ops.dlq`: records that no stage could read, with the reason. Default retention 30d.
+    #[serde(default)]
+    pub dlq: Topic,
+    /// What becomes of the topics when the pipeline is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// A topic with a partition count of its own.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Topic {
+    /// Partitions: the most workers that can share the topic. Never fewer than there are, and more only for
+    /// `ops.dlq`: the state of a stage lies by partition.
+    #[serde(default = "defaults::partitions")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub partitions: i32,
+    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
+    pub retention: Option<String>,
+    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy` and not
+    /// `retention.ms`, which kpay sets itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub config: BTreeMap<String, String>,
+}
+
+impl Default for Topic {
+    fn default() -> Self {
+        Self { partitions: defaults::partitions(), retention: None, config: BTreeMap::new() }
+    }
+}
+
+/// A topic whose partition count follows another's.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetainedTopic {
+    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`. Balances are rebuilt from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
+    pub retention: Option<String>,
+    /// Further topic settings as Kafka names them. Not `cleanup.policy` and not `retention.ms`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub config: BTreeMap<String, String>,
+}
+
+/// A compacted topic whose partition count follows another's.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfiguredTopic {
+    /// Further topic settings as Kafka names them. Not `cleanup.policy` and not `retention.ms`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub config: BTreeMap<String, String>,
+}
+
+/// What becomes of the topics when the pipeline is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// They stay, with every payment and balance.
+    #[default]
+    Retain,
+    /// They are deleted, and the money's history with them.
+    Delete,
+}
+
+/// What holds for every account.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Accounts {
+    /// Currency (ISO 4217) of an account that is opened without one.
+    #[serde(default = "defaults::currency")]
+    #[schemars(regex(pattern = r"^[A-Z]{3}$"))]
+    pub currency: String,
+    /// How long a repeated payment id gives the first answer instead of a second payment. `payment.incoming` is
+    /// kept at least this long.
+    #[serde(default = "defaults::idempotency_window")]
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
+    pub idempotency_window: String,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { currency: defaults::currency(), idempotency_window: defaults::idempotency_window() }
+    }
+}
+
+/// The processors, one kind a stage.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Processors {
+    /// The REST gateway.
+    #[serde(default)]
+    pub gateway: Gateway,
+    /// The stage that reads `payment.incoming`, checks it and sends the debit.
+    #[serde(default)]
+    pub inflight: Stage,
+    /// The stage that holds the accounts. Default 2 replicas.
+    #[serde(default = "defaults::account")]
+    pub account: Stage,
+    /// The stage that closes each payment and publishes its outcome.
+    #[serde(default)]
+    pub confirmed: Stage,
+}
+
+impl Default for Processors {
+    fn default() -> Self {
+        Self {
+            gateway: Gateway::default(),
+            inflight: Stage::default(),
+            account: defaults::account(),
+            confirmed: Stage::default(),
+        }
+    }
+}
+
+/// The REST gateway.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// Pods. 0 switches REST off; records on the topic are still taken. Default 1.
+    #[serde(default = "defaults::one")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: i32,
+    /// CPU and memory of a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Where pods may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self { replicas: 1, resources: None, placement: None }
+    }
+}
+
+/// One stage of the pipeline.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stage {
+    /// Pods. More than the topic has partitions stay idle. Default 1; account 2.
+    #[serde(default = "defaults::one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub replicas: i32,
+    /// Worker threads in each pod; each owns some of the partitions. Default 1.
+    #[serde(default = "defaults::one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: i32,
+    /// CPU and memory of a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Where pods may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self { replicas: 1, workers: 1, resources: None, placement: None }
+    }
+}
+
+/// CPU and memory of a pod.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What a pod is guaranteed. Default cpu 100m, memory 128Mi.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Quantity>,
+    /// What a pod may use at most. Default memory 512Mi and no CPU limit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, Quantity>,
+}
+
+/// Where pods may run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods accept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub tolerations: Vec<Toleration>,
+}
+
+/// A taint that the pods accept.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Toleration {
+    /// Key of the taint; absent with operator Exists: every taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `Equal` (default) or `Exists`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(Equal|Exists)$"))]
+    pub operator: Option<String>,
+    /// Value of the taint, with operator Equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
+    pub effect: Option<String>,
+    /// With `NoExecute`: how many seconds a pod stays after the taint appears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+/// How a drain behaves.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// How long a drain should take at most, such as `30s` or `5m`. Past it `onTimeout` decides, and the Drained
+    /// condition says what is stuck and where.
+    #[serde(default = "defaults::drain_timeout")]
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
+    pub timeout: String,
+    /// What happens past the timeout. `Hold`: stay Draining and say why, until what is stuck moves or
+    /// desiredPhase is Running again.
+    #[serde(default)]
+    pub on_timeout: DrainTimeoutAction,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout: defaults::drain_timeout(), on_timeout: DrainTimeoutAction::Hold }
+    }
+}
+
+/// What happens when a drain takes longer than its timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DrainTimeoutAction {
+    /// Stay Draining and say why.
+    #[default]
+    Hold,
+}
+
+mod defaults {
+    use super::Stage;
+
+    pub(super) fn replication() -> i16 {
+        1
+    }
+    pub(super) fn partitions() -> i32 {
+        8
+    }
+    pub(super) fn one() -> i32 {
+        1
+    }
+    pub(super) fn account() -> Stage {
+        Stage { replicas: 2, ..Stage::default() }
+    }
+    pub(super) fn currency() -> String {
+        "USD".into()
+    }
+    pub(super) fn idempotency_window() -> String {
+        "24h".into()
+    }
+    pub(super) fn drain_timeout() -> String {
+        "5m".into()
+    }
+}

@@ -1,0 +1,135 @@
+//! `PaymentPipeline.status`: what is so. Written by the operator alone. Pure data.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What is so, as the operator last saw it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PaymentPipelineStatus {
+    /// What the pipeline is doing. The processors act on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Grows by one with every change of phase. A processor reports the epoch that it has acted on.
+    #[serde(default)]
+    pub epoch: i64,
+    /// Since when the phase is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase_since: Option<Time>,
+    /// The generation of the spec that the rest of this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Progressing`, `Drained`, `TopicsReady` and `Degraded`, each with a reason and what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Payments accepted and not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<Amounts>,
+    /// Payments finished since midnight UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_today: Option<Amounts>,
+    /// Payments finished per second, over the last seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<f64>,
+    /// 99th percentile of the time from accepted to finished, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_p99_ms: Option<f64>,
+    /// The workloads by stage: gateway, inflight, account, confirmed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub processors: BTreeMap<String, WorkloadReport>,
+    /// The topics by their name without the prefix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub topics: BTreeMap<String, TopicReport>,
+    /// Version that the processors report; several while they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What comes before the name of every topic and consumer group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic_prefix: Option<String>,
+}
+
+/// What a pipeline is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Topics and processors are being made; nothing is taken in.
+    Pending,
+    /// Payments are taken in.
+    Running,
+    /// The intake has stopped; what is in flight is being finished.
+    Draining,
+    /// Nothing is in flight, and that is proven.
+    Paused,
+    /// The intake has started again; no proof yet that payments flow.
+    Resuming,
+    /// The resource cannot be served as it is written; see the Degraded condition.
+    Failed,
+}
+
+impl Phase {
+    /// Every phase, for tables and metrics.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Running, Self::Draining, Self::Paused, Self::Resuming, Self::Failed];
+
+    /// The name as it is in the resource.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Draining => "Draining",
+            Self::Paused => "Paused",
+            Self::Resuming => "Resuming",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A number of payments and what they are worth.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Amounts {
+    /// How many payments.
+    #[serde(default)]
+    pub count: i64,
+    /// Their sum in minor units (cents), by currency.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub value: BTreeMap<String, i64>,
+}
+
+/// How a workload stands.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadReport {
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready: i32,
+    /// Pods that there should be.
+    #[serde(default)]
+    pub desired: i32,
+    /// Revision that the pods are brought to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// How a topic stands.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicReport {
+    /// Partitions that the topic has.
+    #[serde(default)]
+    pub partitions: i32,
+    /// Copies of each partition.
+    #[serde(default)]
+    pub replication: i32,
+}

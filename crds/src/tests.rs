@@ -1,0 +1,94 @@
+//! The `CustomResourceDefinition` that is committed is the one of the types, and its rules say what they should.
+
+use std::path::Path;
+
+use crate::{PaymentPipeline, committed_copies, crd_yaml};
+use kube::CustomResourceExt;
+use kube::core::cel::{validate_cel, validate_cel_update};
+use serde_json::{Value, json};
+
+fn pipeline(name: &str, spec: Value) -> PaymentPipeline {
+    let mut resource = json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline", "metadata": {"name": name},
+        "spec": {"kafka": {"bootstrapServers": "kafka:9092"}},
+    });
+    if let (Some(target), Value::Object(extra)) = (resource["spec"].as_object_mut(), spec) {
+        target.extend(extra);
+    }
+    serde_json::from_value(resource).expect("a resource")
+}
+
+fn prefixed(prefix: Option<&str>) -> PaymentPipeline {
+    let mut kafka = json!({"bootstrapServers": "kafka:9092"});
+    if let Some(prefix) = prefix {
+        kafka["topicPrefix"] = prefix.into();
+    }
+    pipeline("payments", json!({"kafka": kafka}))
+}
+
+#[test]
+fn committed_copies_are_fresh() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let fresh = crd_yaml().expect("YAML");
+    for copy in committed_copies() {
+        let committed = std::fs::read_to_string(root.join(copy)).unwrap_or_default();
+        assert!(committed == fresh, "{copy}: run `cargo run -p kpay-crds --bin crdgen -- --write`");
+    }
+}
+
+#[test]
+fn minimal_resource_gets_the_defaults() {
+    let spec = pipeline("payments", json!({})).spec;
+    assert_eq!(spec.topics.inflight.partitions, 8);
+    assert_eq!(spec.kafka.replication, 1);
+    assert_eq!(spec.accounts.currency, "USD");
+    assert_eq!((spec.processors.inflight.replicas, spec.processors.account.replicas), (1, 2));
+    assert_eq!(spec.drain.timeout, "5m");
+}
+
+#[test]
+fn every_spec_field_is_documented() {
+    let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut bare = Vec::new();
+    undocumented("spec", spec, &mut bare);
+    assert!(bare.is_empty(), "no doc comment: {bare:?}");
+}
+
+fn undocumented(path: &str, schema: &Value, bare: &mut Vec<String>) {
+    if schema["description"].as_str().unwrap_or_default().is_empty() {
+        bare.push(path.to_owned());
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        undocumented(&format!("{path}.{name}"), property, bare);
+    }
+}
+
+#[test]
+fn names_that_a_service_cannot_have_are_refused() {
+    for good in ["payments", "p", "eu-1"] {
+        assert!(validate_cel(&pipeline(good, json!({}))).is_ok(), "{good}");
+    }
+    for bad in ["1st", "a.b", "ends-", &"x".repeat(41)] {
+        let refused = validate_cel(&pipeline(bad, json!({}))).expect_err(bad);
+        assert!(refused.to_string().contains("metadata.name"), "{refused}");
+    }
+}
+
+#[test]
+fn topic_prefix_cannot_change_not_even_from_absent() {
+    for (old, new) in [(None, Some("a.")), (Some("a."), None), (Some("a."), Some("b."))] {
+        let refused = validate_cel_update(&prefixed(new), &prefixed(old)).expect_err("a change");
+        assert!(refused.to_string().contains("kafka.topicPrefix cannot change"), "{refused}");
+    }
+    for same in [None, Some("a.")] {
+        assert!(validate_cel_update(&prefixed(same), &prefixed(same)).is_ok());
+    }
+}
+
+#[test]
+fn confirmed_has_the_partitions_of_complete() {
+    let uneven = json!({"topics": {"complete": {"partitions": 8}, "confirmed": {"partitions": 4}}});
+    let refused = validate_cel(&pipeline("payments", uneven)).expect_err("uneven");
+    assert!(refused.to_string().contains("topics.complete.partitions"), "{refused}");
+}

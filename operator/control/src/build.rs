@@ -1,0 +1,75 @@
+//! Builders: plain functions from a `ValidatedPipeline` to one Kubernetes object each. Pure; absent is `None`.
+
+mod access;
+mod network;
+mod pod;
+mod workload;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+
+use crate::names::{self, Component};
+use crate::validate::ValidatedPipeline;
+
+/// All that the pipeline owns in Kubernetes, in the order in which it is applied.
+#[derive(Clone, Debug, Default)]
+pub struct DesiredObjects {
+    /// The processors' identity.
+    pub service_accounts: Vec<ServiceAccount>,
+    /// What it may do: watch its own pipeline.
+    pub roles: Vec<Role>,
+    /// Gives it that.
+    pub role_bindings: Vec<RoleBinding>,
+    /// Stable addresses of the stages' pods, and the gateway.
+    pub services: Vec<Service>,
+    /// How many pods may be taken away at once.
+    pub budgets: Vec<PodDisruptionBudget>,
+    /// The stages.
+    pub stateful_sets: Vec<StatefulSet>,
+    /// The gateway.
+    pub deployments: Vec<Deployment>,
+}
+
+/// Builds everything.
+pub fn build(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> DesiredObjects {
+    let stages = Component::STAGES;
+    DesiredObjects {
+        service_accounts: vec![access::service_account(pipeline, owner)],
+        roles: vec![access::role(pipeline, owner)],
+        role_bindings: vec![access::role_binding(pipeline, owner)],
+        services: Component::ALL.map(|component| network::service(pipeline, component, owner)).into(),
+        budgets: Component::ALL.map(|component| network::budget(pipeline, component, owner)).into(),
+        stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner)).into(),
+        deployments: vec![workload::deployment(pipeline, owner)],
+    }
+}
+
+/// Metadata of an object that belongs to the whole pipeline.
+fn pipeline_metadata(pipeline: &ValidatedPipeline, name: String, owner: &OwnerReference) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(pipeline.namespace.clone()),
+        labels: Some(names::labels(&pipeline.name)),
+        owner_references: Some(vec![owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Metadata of an object that belongs to one workload.
+fn component_metadata(
+    pipeline: &ValidatedPipeline,
+    component: Component,
+    owner: &OwnerReference,
+) -> ObjectMeta {
+    let name = names::workload(&pipeline.name, component);
+    ObjectMeta {
+        labels: Some(names::component_labels(&pipeline.name, component)),
+        ..pipeline_metadata(pipeline, name, owner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What the objects promise.
+
+use k8s_openapi::api::core::v1::PodSpec;
+use kpay_crds::{PaymentPipeline, PullPolicy};
+use serde_json::json;
+
+use super::*;
+use crate::validate::{DefaultImage, validate};
+
+fn objects() -> DesiredObjects {
+    let resource: PaymentPipeline = serde_json::from_value(json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+        "metadata": {"name": "payments", "namespace": "default"},
+        "spec": {"kafka": {"bootstrapServers": "kafka:9092"}},
+    }))
+    .expect("a resource");
+    let image = DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
+    let owner = OwnerReference { name: "payments".into(), uid: "u".into(), ..OwnerReference::default() };
+    build(&validate(&resource, &image).expect("valid"), &owner)
+}
+
+fn pods(objects: &DesiredObjects) -> Vec<PodSpec> {
+    let stages = objects.stateful_sets.iter().filter_map(|s| s.spec.as_ref()).map(|s| &s.template);
+    let gateway = objects.deployments.iter().filter_map(|d| d.spec.as_ref()).map(|d| &d.template);
+    stages.chain(gateway).filter_map(|template| template.spec.clone()).collect()
+}
+
+#[test]
+fn every_pod_meets_the_restricted_standard() {
+    let pods = pods(&objects());
+    assert_eq!(pods.len(), 4);
+    for pod in pods {
+        let security = pod.security_context.expect("a pod security context");
+        assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(USER)));
+        assert_eq!(security.seccomp_profile.expect("seccomp").type_, "RuntimeDefault");
+        for container in pod.containers {
+            let security = container.security_context.expect("a container security context");
+            assert_eq!(security.allow_privilege_escalation, Some(false));
+            assert_eq!(security.read_only_root_filesystem, Some(true));
+            assert_eq!(security.capabilities.and_then(|c| c.drop), Some(vec!["ALL".to_owned()]));
+        }
+    }
+}
+
+const USER: i64 = 65532;
+
+#[test]
+fn stage_pods_get_the_environment_of_the_contract() {
+    let objects = objects();
+    let account = serde_json::to_value(&objects.stateful_sets[1]).expect("JSON");
+    let container = &account["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["args"], json!(["run", "--stage", "account"]));
+    let environment = container["env"].as_array().expect("env");
+    let value = |name: &str| environment.iter().find(|e| e["name"] == name).map(|e| e["value"].clone());
+    let address = "$(KPAY_POD_NAME).payments-account.default.svc:9090";
+    assert_eq!(value("KPAY_ADVERTISED_ADDRESS"), Some(json!(address)));
+    assert_eq!(value("KPAY_PHASE_SOURCE"), Some(json!("kubernetes")));
+    assert_eq!(value("KPAY_PIPELINE"), Some(json!("default/payments")));
+    // A variable can only use those before it.
+    assert_eq!(environment[0]["name"], "KPAY_POD_NAME");
+}
+
+#[test]
+fn processors_may_only_watch_their_own_pipeline() {
+    let role = &objects().roles[0];
+    let rules = role.rules.as_ref().expect("rules");
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].resource_names, Some(vec!["payments".to_owned()]));
+    assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+}
+
+#[test]
+fn stages_have_headless_services_that_name_pods_before_they_are_ready() {
+    for service in objects().services {
+        let headless = service.metadata.name.as_deref() != Some("payments-gateway");
+        let spec = service.spec.expect("a spec");
+        assert_eq!(spec.cluster_ip.as_deref() == Some("None"), headless);
+        assert_eq!(spec.publish_not_ready_addresses, headless.then_some(true));
+    }
+}

@@ -1,0 +1,70 @@
+//! The `StatefulSet`s of the stages and the Deployment of the gateway. Pure.
+
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment, StatefulSet, StatefulSetSpec,
+    StatefulSetUpdateStrategy,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{component_metadata, pod};
+use crate::names::{self, Component};
+use crate::validate::ValidatedPipeline;
+
+const REVISIONS_KEPT: i32 = 5;
+
+/// A stage: stable pod names, because transactional ids and static membership hang on them. All pods start at
+/// once, since none waits for another; an update replaces one at a time.
+pub(super) fn stateful_set(
+    pipeline: &ValidatedPipeline,
+    stage: Component,
+    owner: &OwnerReference,
+) -> StatefulSet {
+    StatefulSet {
+        metadata: component_metadata(pipeline, stage, owner),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(pipeline.replicas(stage)),
+            service_name: Some(names::workload(&pipeline.name, stage)),
+            selector: selector(pipeline, stage),
+            template: pod::template(pipeline, stage),
+            pod_management_policy: Some("Parallel".to_owned()),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            revision_history_limit: Some(REVISIONS_KEPT),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+/// The gateway: a new pod is ready before an old one goes.
+pub(super) fn deployment(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> Deployment {
+    let component = Component::Gateway;
+    Deployment {
+        metadata: component_metadata(pipeline, component, owner),
+        spec: Some(DeploymentSpec {
+            replicas: Some(pipeline.replicas(component)),
+            selector: selector(pipeline, component),
+            template: pod::template(pipeline, component),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            revision_history_limit: Some(REVISIONS_KEPT),
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn selector(pipeline: &ValidatedPipeline, component: Component) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(names::selector(&pipeline.name, component)),
+        ..LabelSelector::default()
+    }
+}

@@ -1,0 +1,104 @@
+//! How a change of each spec field reaches the running pipeline. A table; a test walks the CRD's schema and
+//! proves that no field is missing. Pure.
+
+/// How a change of a field is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing restarts.
+    InPlace,
+    /// Pods are replaced one by one while payments flow.
+    Rolling,
+    /// The pipeline drains before pods are replaced.
+    DrainThenRoll,
+    /// Derived topics and state are rebuilt.
+    WipeRequired,
+    /// Refused.
+    Immutable,
+}
+
+/// How a change of the spec field at this path (`kafka.replication`) is carried out; `None` for no field.
+#[allow(clippy::match_same_arms)] // a table: one line a group of fields, in the order of the spec
+pub fn classify(path: &str) -> Option<Change> {
+    let mut parts = path.split('.');
+    let (first, second, third) = (parts.next()?, parts.next(), parts.next());
+    match (first, second, third) {
+        ("desiredPhase", None, None) => Some(Change::InPlace),
+        ("image", Some("repository" | "tag" | "pullPolicy" | "pullSecrets"), None) => Some(Change::Rolling),
+        ("kafka", Some(field), None) => kafka(field),
+        ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
+        ("topics", Some(topic), Some(field)) => topics(topic, field),
+        ("accounts", Some("currency"), None) => Some(Change::Rolling),
+        ("accounts", Some("idempotencyWindow"), None) => Some(Change::InPlace),
+        ("processors", Some("gateway" | "inflight" | "account" | "confirmed"), Some(field)) => {
+            processors(field)
+        }
+        ("drain", Some("timeout" | "onTimeout"), None) => Some(Change::InPlace),
+        _ => None,
+    }
+}
+
+fn kafka(field: &str) -> Option<Change> {
+    match field {
+        "bootstrapServers" => Some(Change::Rolling),
+        "topicPrefix" => Some(Change::Immutable),
+        // Only the creation of a topic looks at it; moving replicas is Kafka's own business.
+        "replication" => Some(Change::InPlace),
+        _ => None,
+    }
+}
+
+fn topics(topic: &str, field: &str) -> Option<Change> {
+    match (topic, field) {
+        ("incoming" | "inflight" | "complete" | "confirmed", "partitions") => Some(Change::WipeRequired),
+        ("dlq", "partitions")
+        | ("incoming" | "inflight" | "complete" | "confirmed" | "ledger" | "dlq", "retention" | "config")
+        | ("checkpoints", "config") => Some(Change::InPlace),
+        _ => None,
+    }
+}
+
+fn processors(field: &str) -> Option<Change> {
+    match field {
+        "replicas" => Some(Change::InPlace),
+        "workers" | "resources" | "placement" => Some(Change::Rolling),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kpay_crds::PaymentPipeline;
+    use kube::CustomResourceExt;
+    use serde_json::Value;
+
+    fn leaves(path: &str, schema: &Value, found: &mut Vec<String>) {
+        match schema["properties"].as_object() {
+            Some(properties) => {
+                for (name, property) in properties {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    leaves(&path, property, found);
+                }
+            }
+            None => found.push(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn every_spec_field_is_classified() {
+        let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut found = Vec::new();
+        leaves("", spec, &mut found);
+        assert!(found.len() > 30, "{found:?}");
+        let missing: Vec<_> = found.iter().filter(|path| classify(path).is_none()).collect();
+        assert!(missing.is_empty(), "not classified: {missing:?}");
+    }
+
+    #[test]
+    fn what_is_no_field_has_no_class() {
+        for path in ["", "rules", "kafka.tls", "topics.ledger.partitions", "processors.generator.replicas"] {
+            assert_eq!(classify(path), None, "{path}");
+        }
+    }
+}

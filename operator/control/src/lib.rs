@@ -1,0 +1,14 @@
+//! The pure half of the operator: from facts to decisions and objects. Knows Kubernetes types; has no client,
+//! no Kafka, no clock. Times, answers of pods and offsets arrive as arguments.
+
+pub mod build;
+pub mod classify;
+pub mod differ;
+pub mod drain;
+pub mod duration;
+pub mod names;
+pub mod phase;
+pub mod report;
+pub mod status;
+pub mod topics;
+pub mod validate;

@@ -1,0 +1,180 @@
+//! The names that the operator, the processors and the tests agree on (docs/architecture.md). Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Who applies and owns the objects: the field manager and the value of `managed-by`.
+pub const MANAGER: &str = "kpay-operator";
+/// Label with the pipeline's name, on every object and pod.
+pub const PIPELINE_LABEL: &str = "kpay.dev/pipeline";
+/// Label with the stage, on every workload and pod.
+pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+/// Annotation with a hash of what was last applied.
+pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
+/// Finalizer of a pipeline whose topics go with it.
+pub const TOPICS_FINALIZER: &str = "kpay.dev/topics";
+
+/// Port for control, health, metrics and queries of every pod.
+pub const CONTROL_PORT: i32 = 9090;
+/// Port of the gateway's public API.
+pub const GATEWAY_PORT: i32 = 8080;
+
+/// A kind of pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// The REST gateway.
+    Gateway,
+    /// The stage that takes payments in.
+    Inflight,
+    /// The stage that holds the accounts.
+    Account,
+    /// The stage that closes payments.
+    Confirmed,
+}
+
+impl Component {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Gateway, Self::Inflight, Self::Account, Self::Confirmed];
+    /// The kinds with state: a `StatefulSet` each.
+    pub const STAGES: [Self; 3] = [Self::Inflight, Self::Account, Self::Confirmed];
+
+    /// Its name in labels, arguments and group names.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Inflight => "inflight",
+            Self::Account => "account",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
+    /// The topic that a stage consumes; the gateway consumes none.
+    pub fn input(self) -> Option<TopicName> {
+        match self {
+            Self::Gateway => None,
+            Self::Inflight => Some(TopicName::Incoming),
+            Self::Account => Some(TopicName::Inflight),
+            Self::Confirmed => Some(TopicName::Complete),
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A topic of the pipeline, without its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TopicName {
+    /// `payment.incoming`
+    Incoming,
+    /// `payment.inflight`
+    Inflight,
+    /// `payment.complete`
+    Complete,
+    /// `payment.confirmed`
+    Confirmed,
+    /// `account.ledger`
+    Ledger,
+    /// `account.checkpoints`
+    Checkpoints,
+    /// `ops.dlq`
+    Dlq,
+}
+
+impl TopicName {
+    /// Every topic.
+    pub const ALL: [Self; 7] = [
+        Self::Incoming,
+        Self::Inflight,
+        Self::Complete,
+        Self::Confirmed,
+        Self::Ledger,
+        Self::Checkpoints,
+        Self::Dlq,
+    ];
+
+    /// The name after the prefix.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "payment.incoming",
+            Self::Inflight => "payment.inflight",
+            Self::Complete => "payment.complete",
+            Self::Confirmed => "payment.confirmed",
+            Self::Ledger => "account.ledger",
+            Self::Checkpoints => "account.checkpoints",
+            Self::Dlq => "ops.dlq",
+        }
+    }
+
+    /// The field of `spec.topics`.
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Inflight => "inflight",
+            Self::Complete => "complete",
+            Self::Confirmed => "confirmed",
+            Self::Ledger => "ledger",
+            Self::Checkpoints => "checkpoints",
+            Self::Dlq => "dlq",
+        }
+    }
+
+    /// Whether state lies by its partitions, so that their number changes only through a wipe.
+    pub fn keyed_state(self) -> bool {
+        match self {
+            Self::Incoming
+            | Self::Inflight
+            | Self::Complete
+            | Self::Confirmed
+            | Self::Ledger
+            | Self::Checkpoints => true,
+            Self::Dlq => false,
+        }
+    }
+}
+
+/// The name of a workload, its Service and its `PodDisruptionBudget`.
+pub fn workload(pipeline: &str, component: Component) -> String {
+    format!("{pipeline}-{component}")
+}
+
+/// The name of the processors' `ServiceAccount`, `Role` and `RoleBinding`.
+pub fn access(pipeline: &str) -> String {
+    format!("{pipeline}-processor")
+}
+
+/// The name of a stage's consumer group.
+pub fn group(prefix: &str, component: Component) -> String {
+    format!("{prefix}{component}")
+}
+
+/// The labels of every object of a pipeline.
+pub fn labels(pipeline: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("app.kubernetes.io/name".to_owned(), "kpay".to_owned()),
+        ("app.kubernetes.io/instance".to_owned(), pipeline.to_owned()),
+        ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
+        (PIPELINE_LABEL.to_owned(), pipeline.to_owned()),
+    ])
+}
+
+/// The labels of a workload, its pods and what belongs to it.
+pub fn component_labels(pipeline: &str, component: Component) -> BTreeMap<String, String> {
+    let mut labels = labels(pipeline);
+    labels.insert(COMPONENT_LABEL.to_owned(), component.to_string());
+    labels
+}
+
+/// The labels by which a workload, a Service or a budget finds its pods. These can never change.
+pub fn selector(pipeline: &str, component: Component) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (PIPELINE_LABEL.to_owned(), pipeline.to_owned()),
+        (COMPONENT_LABEL.to_owned(), component.to_string()),
+    ])
+}

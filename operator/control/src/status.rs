@@ -1,0 +1,243 @@
+//! The status that follows from what was observed and decided. Pure; the time is an argument.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kpay_crds::{DesiredPhase, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+
+use crate::drain::Blocker;
+use crate::names::Component;
+use crate::phase::Transition;
+use crate::report::{Reports, answered, figures, in_flight};
+
+/// The most blockers that a message lists; the rest is counted.
+const BLOCKERS_LISTED: usize = 5;
+
+/// What a condition says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// `Some(true)`: True, `None`: Unknown.
+    pub status: Option<bool>,
+    /// One CamelCase word.
+    pub reason: &'static str,
+    /// What is so and what to do about it.
+    pub message: String,
+}
+
+impl Verdict {
+    /// A verdict.
+    pub fn new(status: Option<bool>, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { status, reason, message: message.into() }
+    }
+}
+
+/// All that the status is made of.
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
+    /// Now.
+    pub now: Time,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// What the user wants.
+    pub desired: DesiredPhase,
+    /// A change of phase, if there is one.
+    pub transition: Option<Transition>,
+    /// What the pods said.
+    pub reports: &'a Reports,
+    /// Whether every partition was reported, so that sums over pods are whole.
+    pub reports_whole: bool,
+    /// The workloads.
+    pub workloads: BTreeMap<Component, WorkloadReport>,
+    /// The topics, when they were looked at.
+    pub topics: Option<BTreeMap<String, TopicReport>>,
+    /// What is said of the topics.
+    pub topics_verdict: Verdict,
+    /// What is wrong, if anything.
+    pub degraded: Option<Verdict>,
+    /// What speaks against the drain proof; none when nobody looked.
+    pub blockers: Option<&'a [Blocker]>,
+    /// After how long a drain is late.
+    pub drain_timeout_ms: i64,
+    /// Version to show until pods report one.
+    pub image_tag: String,
+    /// Before every topic.
+    pub topic_prefix: String,
+}
+
+/// The next status.
+pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineStatus {
+    let mut status = old.clone();
+    if let Some(transition) = input.transition {
+        status.phase = Some(transition.to);
+        status.epoch = old.epoch.saturating_add(1);
+        status.phase_since = Some(input.now.clone());
+    }
+    status.observed_generation = input.generation;
+    status.topic_prefix = Some(input.topic_prefix.clone());
+    status.processors = input.workloads.iter().map(|(c, report)| (c.to_string(), report.clone())).collect();
+    if let Some(topics) = &input.topics {
+        status.topics.clone_from(topics);
+    }
+    status.version = Some(version(input));
+    if input.reports_whole {
+        status.in_flight = Some(in_flight(input.reports));
+    }
+    if let Some(figures) = figures(input.reports) {
+        status.per_second = Some(rounded(figures.per_second));
+        status.latency_p99_ms = Some(rounded(figures.latency_p99_ms));
+        status.confirmed_today = Some(figures.today);
+    }
+    let phase = status.phase.unwrap_or(Phase::Pending);
+    let verdicts = [
+        ("Ready", ready(phase, input)),
+        ("Progressing", progressing(phase, input)),
+        ("Drained", drained(phase, &status, input)),
+        ("TopicsReady", input.topics_verdict.clone()),
+        (
+            "Degraded",
+            input.degraded.clone().unwrap_or(Verdict::new(Some(false), "AsExpected", "nothing is wrong")),
+        ),
+    ];
+    status.conditions =
+        verdicts.into_iter().map(|(kind, verdict)| condition(kind, verdict, old, input)).collect();
+    status
+}
+
+/// The part of a status whose changes are written at once. The rest — figures, and messages that change while
+/// a reason stays — is written at intervals.
+pub fn steady(status: &PaymentPipelineStatus) -> PaymentPipelineStatus {
+    let mut steady = status.clone();
+    steady.in_flight = None;
+    steady.confirmed_today = None;
+    steady.per_second = None;
+    steady.latency_p99_ms = None;
+    for condition in &mut steady.conditions {
+        condition.message.clear();
+    }
+    steady
+}
+
+fn version(input: &Input<'_>) -> String {
+    let mut versions: Vec<&str> = answered(input.reports).filter_map(|r| r.version.as_deref()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if versions.is_empty() { input.image_tag.clone() } else { versions.join(",") }
+}
+
+fn rounded(figure: f64) -> f64 {
+    if figure.is_finite() { (figure * 10.0).round() / 10.0 } else { 0.0 }
+}
+
+fn unready(input: &Input<'_>) -> Option<String> {
+    let waiting: Vec<String> = input
+        .workloads
+        .iter()
+        .filter(|(_, report)| report.ready < report.desired)
+        .map(|(component, report)| format!("{component} {}/{}", report.ready, report.desired))
+        .collect();
+    (!waiting.is_empty()).then(|| format!("pods ready: {}", waiting.join(", ")))
+}
+
+fn ready(phase: Phase, input: &Input<'_>) -> Verdict {
+    let no = |reason, message: String| Verdict::new(Some(false), reason, message);
+    if let Some(degraded) = &input.degraded {
+        return no(degraded.reason, degraded.message.clone());
+    }
+    match phase {
+        Phase::Running => match unready(input) {
+            None if input.topics_verdict.status == Some(false) => {
+                no(input.topics_verdict.reason, input.topics_verdict.message.clone())
+            }
+            None => Verdict::new(Some(true), "Running", "payments are taken in"),
+            Some(message) => no("PodsNotReady", message),
+        },
+        Phase::Pending => {
+            let message = unready(input).unwrap_or_else(|| input.topics_verdict.message.clone());
+            no("Pending", message)
+        }
+        Phase::Draining => {
+            no("Draining", "the intake is stopped; what is in flight is being finished".into())
+        }
+        Phase::Paused => {
+            no("Paused", "nothing is in flight; set spec.desiredPhase to Running to resume".into())
+        }
+        Phase::Resuming => no("Resuming", "the intake has started again".into()),
+        Phase::Failed => no("Failed", "the spec cannot be served; see the Degraded condition".into()),
+    }
+}
+
+fn progressing(phase: Phase, input: &Input<'_>) -> Verdict {
+    match phase {
+        Phase::Pending | Phase::Draining | Phase::Resuming => {
+            let message = format!("{phase}, wanted is {:?}", input.desired);
+            Verdict::new(Some(true), phase.as_str(), message)
+        }
+        Phase::Running | Phase::Paused | Phase::Failed => match unready(input) {
+            Some(message) => Verdict::new(Some(true), "PodsNotReady", message),
+            None => Verdict::new(Some(false), "Settled", "nothing is under way"),
+        },
+    }
+}
+
+fn drained(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Verdict {
+    match phase {
+        Phase::Paused => {
+            Verdict::new(Some(true), "Proven", "every pod has stopped the intake and nothing is in flight")
+        }
+        Phase::Draining => match input.blockers {
+            // The epoch of this phase is only being written: what was asked was about the one before.
+            _ if input.transition.is_some() => {
+                Verdict::new(Some(false), "Draining", "the processors are being told to stop the intake")
+            }
+            None => Verdict::new(None, "Unknown", "the pods have not been asked yet"),
+            Some([]) => Verdict::new(Some(true), "Proven", "nothing is in flight"),
+            Some(blockers) => {
+                let message = list(blockers);
+                if late(status, input) {
+                    let hold = "past spec.drain.timeout, holding (spec.drain.onTimeout): ";
+                    Verdict::new(Some(false), "DrainTimeout", format!("{hold}{message}"))
+                } else {
+                    Verdict::new(Some(false), "Draining", message)
+                }
+            }
+        },
+        Phase::Pending | Phase::Running | Phase::Resuming | Phase::Failed => {
+            Verdict::new(Some(false), phase.as_str(), "no drain is under way")
+        }
+    }
+}
+
+fn late(status: &PaymentPipelineStatus, input: &Input<'_>) -> bool {
+    let Some(since) = &status.phase_since else { return false };
+    let elapsed = input.now.0.as_millisecond().saturating_sub(since.0.as_millisecond());
+    elapsed > input.drain_timeout_ms
+}
+
+fn list(blockers: &[Blocker]) -> String {
+    let listed: Vec<String> = blockers.iter().take(BLOCKERS_LISTED).map(ToString::to_string).collect();
+    match blockers.len().saturating_sub(BLOCKERS_LISTED) {
+        0 => listed.join("; "),
+        more => format!("{}; and {more} more", listed.join("; ")),
+    }
+}
+
+fn condition(kind: &str, verdict: Verdict, old: &PaymentPipelineStatus, input: &Input<'_>) -> Condition {
+    let status = match verdict.status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    let before =
+        old.conditions.iter().find(|condition| condition.type_ == kind && condition.status == status);
+    Condition {
+        type_: kind.to_owned(),
+        status: status.to_owned(),
+        reason: verdict.reason.to_owned(),
+        message: verdict.message,
+        observed_generation: input.generation,
+        last_transition_time: before.map_or_else(|| input.now.clone(), |c| c.last_transition_time.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What the status says in which situation.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::*;
+use crate::phase::Reason;
+
+fn at(second: i64) -> Time {
+    Time(Timestamp::from_second(second).expect("a time"))
+}
+
+fn input(reports: &Reports) -> Input<'_> {
+    Input {
+        now: at(1_000),
+        generation: Some(1),
+        desired: DesiredPhase::Paused,
+        transition: None,
+        reports,
+        reports_whole: false,
+        workloads: BTreeMap::new(),
+        topics: None,
+        topics_verdict: Verdict::new(Some(true), "AsDeclared", "as declared"),
+        degraded: None,
+        blockers: None,
+        drain_timeout_ms: 60_000,
+        image_tag: "1".into(),
+        topic_prefix: "default.payments.".into(),
+    }
+}
+
+fn status(phase: Phase) -> PaymentPipelineStatus {
+    PaymentPipelineStatus {
+        phase: Some(phase),
+        epoch: 3,
+        phase_since: Some(at(990)),
+        ..PaymentPipelineStatus::default()
+    }
+}
+
+fn condition<'a>(status: &'a PaymentPipelineStatus, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == kind).expect("a condition")
+}
+
+#[test]
+fn epoch_grows_with_the_phase_and_only_then() {
+    let reports = Reports::new();
+    let mut input = input(&reports);
+    assert_eq!(next(&status(Phase::Running), &input).epoch, 3);
+    input.transition = Some(Transition { to: Phase::Draining, reason: Reason::DrainRequested });
+    let drained = next(&status(Phase::Running), &input);
+    assert_eq!(
+        (drained.phase, drained.epoch, drained.phase_since),
+        (Some(Phase::Draining), 4, Some(at(1_000)))
+    );
+}
+
+#[test]
+fn unchanged_facts_give_the_same_status() {
+    let reports = Reports::new();
+    let mut input = input(&reports);
+    let first = next(&status(Phase::Running), &input);
+    input.now = at(2_000);
+    assert_eq!(next(&first, &input), first);
+}
+
+#[test]
+fn drain_names_the_pod_that_holds_it_and_says_when_it_is_late() {
+    let reports = Reports::new();
+    let blockers = [Blocker::NoReport { pod: "payments-account-1".into(), reason: "silent".into() }];
+    let mut input = Input { blockers: Some(&blockers), ..input(&reports) };
+    let early = next(&status(Phase::Draining), &input);
+    assert_eq!(condition(&early, "Drained").reason, "Draining");
+    assert!(condition(&early, "Drained").message.contains("payments-account-1"));
+    input.now = at(990 + 61);
+    let late = next(&status(Phase::Draining), &input);
+    assert_eq!(condition(&late, "Drained").reason, "DrainTimeout");
+    assert_eq!(late.phase, Some(Phase::Draining));
+}
+
+#[test]
+fn ready_needs_running_pods_and_topics() {
+    let reports = Reports::new();
+    let mut input = input(&reports);
+    assert_eq!(condition(&next(&status(Phase::Running), &input), "Ready").status, "True");
+    assert_eq!(condition(&next(&status(Phase::Paused), &input), "Ready").status, "False");
+    let waiting = WorkloadReport { ready: 1, desired: 2, revision: None };
+    input.workloads = [(Component::Account, waiting)].into();
+    let status = next(&status(Phase::Running), &input);
+    assert_eq!(condition(&status, "Ready").message, "pods ready: account 1/2");
+}
+
+#[test]
+fn figures_and_messages_are_not_steady() {
+    let reports = Reports::new();
+    let first =
+        next(&status(Phase::Draining), &Input { blockers: Some(&[Blocker::InFlight]), ..input(&reports) });
+    let mut second = first.clone();
+    second.per_second = Some(5.0);
+    second.conditions[2].message = "another".into();
+    assert_eq!(steady(&first), steady(&second));
+    second.phase = Some(Phase::Paused);
+    assert_ne!(steady(&first), steady(&second));
+}

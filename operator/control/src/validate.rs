@@ -1,0 +1,308 @@
+//! From the raw spec to a `ValidatedPipeline`; past here nobody looks at the spec again. Pure.
+
+use std::collections::BTreeMap;
+
+use kpay_crds::{
+    DeletionPolicy, DesiredPhase, Gateway, PaymentPipeline, PaymentPipelineSpec, Placement, PullPolicy,
+    Resources, Stage,
+};
+
+use crate::duration::{parse_ms, parse_retention_ms};
+use crate::names::{Component, TopicName};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// The image that is used where a pipeline names none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultImage {
+    /// Registry and name.
+    pub repository: String,
+    /// Tag or digest.
+    pub tag: String,
+    /// When a node pulls it.
+    pub pull_policy: PullPolicy,
+}
+
+/// A pipeline whose fields fit together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedPipeline {
+    /// Namespace of the resource.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+    /// What the user wants it to do.
+    pub desired: DesiredPhase,
+    /// Reference of the image: `repository:tag` or `repository@digest`.
+    pub image: String,
+    /// Tag or digest alone, the version until pods report one.
+    pub image_tag: String,
+    /// When a node pulls it.
+    pub pull_policy: PullPolicy,
+    /// Secrets for the registry.
+    pub pull_secrets: Vec<String>,
+    /// Kafka.
+    pub bootstrap_servers: String,
+    /// Before every topic and group.
+    pub topic_prefix: String,
+    /// What each topic should be.
+    pub topics: BTreeMap<TopicName, DesiredTopic>,
+    /// Whether topics go when the resource goes.
+    pub deletion_policy: DeletionPolicy,
+    /// Currency of an account opened without one.
+    pub currency: String,
+    /// Replicas, workers, resources and placement.
+    pub workloads: BTreeMap<Component, Workload>,
+    /// After how long a drain is late.
+    pub drain_timeout_ms: i64,
+}
+
+impl ValidatedPipeline {
+    /// The full name of a topic.
+    pub fn topic(&self, topic: TopicName) -> String {
+        format!("{}{}", self.topic_prefix, topic.as_str())
+    }
+
+    /// Partitions of the topic that a stage consumes; 0 for the gateway.
+    pub fn partitions(&self, component: Component) -> i32 {
+        component.input().and_then(|topic| self.topics.get(&topic)).map_or(0, |topic| topic.partitions)
+    }
+
+    /// Replicas of a workload.
+    pub fn replicas(&self, component: Component) -> i32 {
+        self.workloads.get(&component).map_or(0, |workload| workload.replicas)
+    }
+}
+
+/// What a topic should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredTopic {
+    /// Number of partitions.
+    pub partitions: i32,
+    /// Copies of each.
+    pub replication: i32,
+    /// Settings that differ from the broker's.
+    pub config: BTreeMap<String, String>,
+}
+
+/// How a workload should run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Number of pods.
+    pub replicas: i32,
+    /// Worker threads in each.
+    pub workers: i32,
+    /// CPU and memory.
+    pub resources: Resources,
+    /// Where pods may run.
+    pub placement: Placement,
+}
+
+/// What is wrong with a spec, by field, with what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// The resource has no namespace, so it did not come from an API server.
+    #[error("metadata.namespace: missing; a PaymentPipeline lives in a namespace")]
+    NoNamespace,
+    /// A duration that cannot be read.
+    #[error("spec.{field}: `{value}` is no duration; write a number with ms, s, m, h or d, such as 5m")]
+    Duration {
+        /// Path of the field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// A retention that cannot be read.
+    #[error(
+        "spec.topics.{topic}.retention: `{value}` is no duration; write a number with ms, s, m, h or d, or unlimited"
+    )]
+    Retention {
+        /// Name of the topic's field.
+        topic: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// Ids would be forgotten before the window is over.
+    #[error(
+        "spec.topics.incoming.retention: shorter than spec.accounts.idempotencyWindow ({window}); make it at least that long"
+    )]
+    RetentionBelowWindow {
+        /// The window as it is written.
+        window: String,
+    },
+    /// A topic setting that kpay sets itself.
+    #[error(
+        "spec.topics.{topic}.config: `{key}` is set by kpay; remove it (for how long records are kept use `retention`)"
+    )]
+    ReservedConfig {
+        /// Name of the topic's field.
+        topic: &'static str,
+        /// The setting.
+        key: String,
+    },
+    /// Status and outcome would lie in different partitions.
+    #[error(
+        "spec.topics.confirmed.partitions: {confirmed}; must equal spec.topics.complete.partitions ({complete})"
+    )]
+    UnevenPartitions {
+        /// Of confirmed.
+        confirmed: i32,
+        /// Of complete.
+        complete: i32,
+    },
+}
+
+/// Checks everything and returns either all that the builders need or all that is wrong.
+///
+/// # Errors
+/// Every field that cannot be served, not only the first.
+pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<ValidatedPipeline, Vec<Invalid>> {
+    let spec = &resource.spec;
+    let mut invalid = Vec::new();
+    let namespace = resource.metadata.namespace.clone().unwrap_or_default();
+    if namespace.is_empty() {
+        invalid.push(Invalid::NoNamespace);
+    }
+    let name = resource.metadata.name.clone().unwrap_or_default();
+    let drain_timeout_ms = duration("drain.timeout", &spec.drain.timeout, &mut invalid);
+    let topics = topics(spec, &mut invalid);
+    if !invalid.is_empty() {
+        return Err(invalid);
+    }
+    let (image, image_tag, pull_policy) = image_of(spec, image);
+    Ok(ValidatedPipeline {
+        desired: spec.desired_phase,
+        image,
+        image_tag,
+        pull_policy,
+        pull_secrets: spec.image.as_ref().map(|image| image.pull_secrets.clone()).unwrap_or_default(),
+        bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        topic_prefix: topic_prefix(&namespace, &name, spec),
+        topics,
+        deletion_policy: spec.topics.deletion_policy,
+        currency: spec.accounts.currency.clone(),
+        workloads: workloads(spec),
+        drain_timeout_ms,
+        namespace,
+        name,
+    })
+}
+
+/// What comes before every topic of the pipeline.
+pub fn topic_prefix(namespace: &str, name: &str, spec: &PaymentPipelineSpec) -> String {
+    spec.kafka.topic_prefix.clone().unwrap_or_else(|| format!("{namespace}.{name}."))
+}
+
+fn duration(field: &'static str, value: &str, invalid: &mut Vec<Invalid>) -> i64 {
+    parse_ms(value).unwrap_or_else(|| {
+        invalid.push(Invalid::Duration { field, value: value.to_owned() });
+        0
+    })
+}
+
+fn image_of(spec: &PaymentPipelineSpec, default: &DefaultImage) -> (String, String, PullPolicy) {
+    let own = spec.image.clone().unwrap_or_default();
+    let repository = own.repository.unwrap_or_else(|| default.repository.clone());
+    let tag = own.tag.unwrap_or_else(|| default.tag.clone());
+    let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
+    (format!("{repository}{separator}{tag}"), tag, own.pull_policy.unwrap_or(default.pull_policy))
+}
+
+fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
+    let stage = |stage: &Stage| Workload {
+        replicas: stage.replicas,
+        workers: stage.workers,
+        resources: stage.resources.clone().unwrap_or_default(),
+        placement: stage.placement.clone().unwrap_or_default(),
+    };
+    let gateway = |gateway: &Gateway| Workload {
+        replicas: gateway.replicas,
+        workers: 1,
+        resources: gateway.resources.clone().unwrap_or_default(),
+        placement: gateway.placement.clone().unwrap_or_default(),
+    };
+    BTreeMap::from([
+        (Component::Gateway, gateway(&spec.processors.gateway)),
+        (Component::Inflight, stage(&spec.processors.inflight)),
+        (Component::Account, stage(&spec.processors.account)),
+        (Component::Confirmed, stage(&spec.processors.confirmed)),
+    ])
+}
+
+fn topics(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> BTreeMap<TopicName, DesiredTopic> {
+    let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, invalid);
+    let t = &spec.topics;
+    let entry_partitions = t.inflight.partitions;
+    let mut topics = BTreeMap::new();
+    for topic in TopicName::ALL {
+        let (partitions, retention, config, default_ms) = match topic {
+            TopicName::Incoming => (
+                t.incoming.partitions,
+                &t.incoming.retention,
+                &t.incoming.config,
+                (7 * DAY_MS).max(window_ms),
+            ),
+            TopicName::Inflight => (entry_partitions, &t.inflight.retention, &t.inflight.config, 7 * DAY_MS),
+            TopicName::Complete => {
+                (t.complete.partitions, &t.complete.retention, &t.complete.config, 7 * DAY_MS)
+            }
+            TopicName::Confirmed => {
+                (t.confirmed.partitions, &t.confirmed.retention, &t.confirmed.config, 30 * DAY_MS)
+            }
+            TopicName::Ledger => (entry_partitions, &t.ledger.retention, &t.ledger.config, -1),
+            TopicName::Checkpoints => (entry_partitions, &None, &t.checkpoints.config, -1),
+            TopicName::Dlq => (t.dlq.partitions, &t.dlq.retention, &t.dlq.config, 30 * DAY_MS),
+        };
+        let retention_ms = retention_of(topic, retention.as_deref(), default_ms, invalid);
+        if topic == TopicName::Incoming && retention_ms >= 0 && retention_ms < window_ms {
+            invalid.push(Invalid::RetentionBelowWindow { window: spec.accounts.idempotency_window.clone() });
+        }
+        let replication = spec.kafka.replication;
+        let config = topic_config(topic, retention_ms, replication, config, invalid);
+        topics.insert(topic, DesiredTopic { partitions, replication: i32::from(replication), config });
+    }
+    if t.confirmed.partitions != t.complete.partitions {
+        invalid.push(Invalid::UnevenPartitions {
+            confirmed: t.confirmed.partitions,
+            complete: t.complete.partitions,
+        });
+    }
+    topics
+}
+
+fn retention_of(topic: TopicName, text: Option<&str>, default_ms: i64, invalid: &mut Vec<Invalid>) -> i64 {
+    let Some(text) = text else { return default_ms };
+    parse_retention_ms(text).unwrap_or_else(|| {
+        invalid.push(Invalid::Retention { topic: topic.field(), value: text.to_owned() });
+        default_ms
+    })
+}
+
+fn topic_config(
+    topic: TopicName,
+    retention_ms: i64,
+    replication: i16,
+    own: &BTreeMap<String, String>,
+    invalid: &mut Vec<Invalid>,
+) -> BTreeMap<String, String> {
+    let mut config = BTreeMap::new();
+    if replication >= 3 {
+        config.insert("min.insync.replicas".to_owned(), "2".to_owned());
+    }
+    for (key, value) in own {
+        if key == "cleanup.policy" || key == "retention.ms" {
+            invalid.push(Invalid::ReservedConfig { topic: topic.field(), key: key.clone() });
+        } else {
+            config.insert(key.clone(), value.clone());
+        }
+    }
+    if topic == TopicName::Checkpoints {
+        config.insert("cleanup.policy".to_owned(), "compact".to_owned());
+    } else {
+        config.insert("cleanup.policy".to_owned(), "delete".to_owned());
+        config.insert("retention.ms".to_owned(), retention_ms.to_string());
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests;

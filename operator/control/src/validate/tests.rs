@@ -1,0 +1,71 @@
+//! What is accepted, and what each refusal says.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn image() -> DefaultImage {
+    DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::IfNotPresent }
+}
+
+fn pipeline(extra: Value) -> PaymentPipeline {
+    let mut spec = json!({"kafka": {"bootstrapServers": "kafka:9092"}});
+    if let (Some(target), Value::Object(extra)) = (spec.as_object_mut(), extra) {
+        target.extend(extra);
+    }
+    serde_json::from_value(json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+        "metadata": {"name": "payments", "namespace": "default"}, "spec": spec,
+    }))
+    .expect("a resource")
+}
+
+#[test]
+fn minimal_resource_is_served_with_the_defaults() {
+    let valid = validate(&pipeline(json!({})), &image()).expect("valid");
+    assert_eq!(valid.topic_prefix, "default.payments.");
+    assert_eq!(valid.image, "kpay:1");
+    assert_eq!(valid.topics[&TopicName::Ledger].config["retention.ms"], "-1");
+    assert_eq!(valid.topics[&TopicName::Checkpoints].config["cleanup.policy"], "compact");
+    assert_eq!(valid.drain_timeout_ms, 300_000);
+}
+
+#[test]
+fn ledger_and_checkpoints_have_the_partitions_of_inflight() {
+    let valid =
+        validate(&pipeline(json!({"topics": {"inflight": {"partitions": 3}}})), &image()).expect("valid");
+    for topic in [TopicName::Inflight, TopicName::Ledger, TopicName::Checkpoints] {
+        assert_eq!(valid.topics[&topic].partitions, 3);
+    }
+}
+
+#[test]
+fn digest_is_written_with_an_at_sign() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let valid = validate(&pipeline(json!({"image": {"tag": digest}})), &image()).expect("valid");
+    assert_eq!(valid.image, format!("kpay@{digest}"));
+}
+
+#[test]
+fn each_refusal_names_the_field_and_what_would_be_right() {
+    for (extra, field, right) in [
+        (json!({"drain": {"timeout": "soon"}}), "spec.drain.timeout", "such as 5m"),
+        (json!({"topics": {"ledger": {"retention": "x"}}}), "spec.topics.ledger.retention", "unlimited"),
+        (json!({"topics": {"incoming": {"retention": "1h"}}}), "spec.topics.incoming.retention", "at least"),
+        (
+            json!({"topics": {"dlq": {"config": {"retention.ms": "1"}}}}),
+            "spec.topics.dlq.config",
+            "remove it",
+        ),
+        (
+            json!({"topics": {"confirmed": {"partitions": 2}}}),
+            "spec.topics.confirmed.partitions",
+            "must equal",
+        ),
+    ] {
+        let refused = validate(&pipeline(extra), &image()).expect_err(field);
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        let text = refused[0].to_string();
+        assert!(text.starts_with(field) && text.contains(right), "{text}");
+    }
+}
