@@ -158,21 +158,22 @@ impl<L: Log, S: Stage> Worker<L, S> {
     fn poll(&mut self, wait: Duration) -> Result<Polled, LogError> {
         let Self { log, stage, owned, out, settings, .. } = self;
         let now_ms = log.now_ms();
-        log.poll(wait, settings.poll_records_max, &mut |record| {
+        let mut processed = 0;
+        let polled = log.poll(wait, settings.poll_records_max, &mut |record| {
             // A record that was seen already (or is not ours) may come again around a seek.
             let ours = owned.get_mut(&record.partition);
             if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
                 stage.process(record, now_ms, out);
                 partition.next = record.offset + 1;
+                processed += 1;
             }
-        })
-        .map(|polled| {
-            if let Polled::Records(count) = polled {
-                let transaction = self.transaction.get_or_insert(Transaction { began_ms: -1, records: 0 });
-                transaction.records += count;
-            }
-            polled
-        })
+        })?;
+        // Without a new record there is no offset to commit, and nothing that the group would check us by.
+        if processed > 0 {
+            let transaction = self.transaction.get_or_insert(Transaction { began_ms: -1, records: 0 });
+            transaction.records += processed;
+        }
+        Ok(polled)
     }
 
     /// Opens the transaction when there is none yet, and appends what the stage gave out.

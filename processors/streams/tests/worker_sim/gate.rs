@@ -122,3 +122,18 @@ fn a_stage_behind_the_intake_drains_with_the_gate_closed() {
     s.steps(20);
     assert_eq!((s.acked(), s.committed()), (1, 10));
 }
+
+#[test]
+fn records_that_were_seen_already_open_no_transaction() {
+    let mut s = setup(true);
+    s.gate.set(1, true);
+    s.steps(20);
+    assert_eq!(s.committed(), 10);
+    let commits = s.report.commits.load(Ordering::Relaxed);
+    let end = s.appended();
+    s.cluster.set_faults(Faults { redelivery: 1.0, ..Faults::default() });
+    s.steps(20);
+    assert!(!s.report.open_transaction.load(Ordering::Acquire));
+    assert_eq!((s.report.commits.load(Ordering::Relaxed), s.appended()), (commits, end));
+    assert_eq!(s.report.records.load(Ordering::Relaxed), 10);
+}
