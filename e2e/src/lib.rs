@@ -1,1 +1,7 @@
-//! e2e
+//! What the tests and benchmarks share: a real broker on loopback, processes of a pipeline, loads, and the auditor
+//! that reads the topics by itself.
+
+pub mod broker;
+pub mod flow;
+pub mod load;
+pub mod process;

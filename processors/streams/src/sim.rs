@@ -14,6 +14,7 @@
 mod cluster;
 mod group;
 mod log;
+mod member;
 mod partition;
 mod rng;
 mod state;

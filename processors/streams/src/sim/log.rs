@@ -26,26 +26,26 @@ pub struct Identity {
 }
 
 #[derive(Debug)]
-struct Held {
-    position: i64,
-    paused: bool,
+pub(super) struct Held {
+    pub(super) position: i64,
+    pub(super) paused: bool,
 }
 
 /// A worker's connection to a [`SimCluster`]. Dropping it is the end of the process: nothing is ended gracefully.
 #[derive(Debug)]
 pub struct SimLog {
-    cluster: SimCluster,
-    identity: Identity,
+    pub(super) cluster: SimCluster,
+    pub(super) identity: Identity,
     /// Index of each topic in the cluster; the first is the input.
     topics: Vec<usize>,
     producer: ProducerIndex,
     epoch: u64,
     open: bool,
-    incarnation: u64,
-    generation: u64,
-    held: BTreeMap<i32, Held>,
+    pub(super) incarnation: u64,
+    pub(super) generation: u64,
+    pub(super) held: BTreeMap<i32, Held>,
     /// Told to be revoked, not released yet.
-    leaving: BTreeSet<i32>,
+    pub(super) leaving: BTreeSet<i32>,
     crashed: bool,
 }
 
@@ -84,14 +84,6 @@ impl SimLog {
         let state = self.cluster.lock();
         let found = self.topics.get(topic.0).and_then(|t| state.partition(*t, partition));
         found.map(|p| (p.stable(), p.end())).unwrap_or_default()
-    }
-
-    fn join(&mut self) {
-        let mut state = self.cluster.lock();
-        if let Some(group) = state.groups.get_mut(&self.identity.group) {
-            self.incarnation = group.join(&self.identity.instance);
-            self.generation = group.generation;
-        }
     }
 
     /// Every call of a log begins here: the process may die, the group may change, the broker may refuse.
@@ -136,84 +128,6 @@ impl SimLog {
         }
         state.check_epoch(producer, epoch)?;
         Ok(state)
-    }
-
-    fn standing(&self, state: &State) -> Standing {
-        let group = state.groups.get(&self.identity.group);
-        group.map_or(Standing::Lost, |g| g.standing(&self.identity.instance, self.incarnation))
-    }
-
-    /// Committed offsets, once no transaction that carries one of them is undecided.
-    fn committed(
-        state: &mut State,
-        identity: &Identity,
-        partitions: &[i32],
-    ) -> Result<Vec<Assigned>, LogError> {
-        let name = &identity.group;
-        state.wait("committed offsets", |s| !partitions.iter().any(|p| s.offset_is_pending(name, *p)))?;
-        let Some(group) = state.groups.get(name) else { return Ok(Vec::new()) };
-        let first =
-            |partition| state.partition(group.topic, partition).map_or(0, super::partition::Partition::first);
-        let assigned = |&partition: &i32| match group.committed(partition) {
-            Some((offset, metadata)) => Assigned { partition, offset: *offset, metadata: metadata.clone() },
-            None => Assigned { partition, offset: first(partition), metadata: String::new() },
-        };
-        Ok(partitions.iter().map(assigned).collect())
-    }
-
-    /// What the group wants of this member.
-    fn next_rebalance(&mut self) -> Result<Option<Polled>, LogError> {
-        let mut state = self.cluster.lock();
-        let busy = !self.held.is_empty();
-        if busy && state.chance(|f| f.late_rebalance) {
-            return Ok(None);
-        }
-        match self.standing(&state) {
-            Standing::Current => {}
-            Standing::Fenced => {
-                return Err(LogError::Fenced("another process has this instance name".into()));
-            }
-            Standing::Lost if busy => {
-                let partitions: Vec<i32> = self.held.keys().copied().collect();
-                self.leaving.extend(&partitions);
-                return Ok(Some(Polled::Revoked { partitions, lost: true }));
-            }
-            Standing::Lost => {
-                drop(state);
-                self.join();
-                return self.next_assignment();
-            }
-        }
-        let Some(group) = state.groups.get_mut(&self.identity.group) else { return Ok(None) };
-        self.generation = group.generation;
-        let instance = &self.identity.instance;
-        let revoked: Vec<i32> =
-            self.held.keys().copied().filter(|p| !group.is_target(instance, *p)).collect();
-        if revoked.is_empty() {
-            drop(state);
-            return self.next_assignment();
-        }
-        self.leaving.extend(&revoked);
-        Ok(Some(Polled::Revoked { partitions: revoked, lost: false }))
-    }
-
-    fn next_assignment(&mut self) -> Result<Option<Polled>, LogError> {
-        let mut state = self.cluster.lock();
-        let Some(group) = state.groups.get_mut(&self.identity.group) else { return Ok(None) };
-        let mut partitions = group.free_for(&self.identity.instance);
-        partitions.retain(|p| !self.held.contains_key(p));
-        if partitions.is_empty() {
-            return Ok(None);
-        }
-        for partition in &partitions {
-            group.take(&self.identity.instance, *partition);
-        }
-        state.slow();
-        let assigned = Self::committed(&mut state, &self.identity, &partitions)?;
-        for a in &assigned {
-            self.held.insert(a.partition, Held { position: a.offset, paused: true });
-        }
-        Ok(Some(Polled::Assigned(assigned)))
     }
 
     /// Takes the next records of the partitions that are delivered, from a partition drawn first.
@@ -293,7 +207,7 @@ impl SimLog {
 }
 
 impl State {
-    fn chance(&mut self, probability: impl Fn(&super::Faults) -> f64) -> bool {
+    pub(super) fn chance(&mut self, probability: impl Fn(&super::Faults) -> f64) -> bool {
         let probability = probability(&self.faults);
         self.rng.chance(probability)
     }

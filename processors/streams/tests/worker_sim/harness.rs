@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use kpay_streams::control::{Gate, Report};
+use kpay_streams::control::{Gate, GateState, Report};
 use kpay_streams::out::Topic;
 use kpay_streams::sim::{Faults, Identity, Rng, SimCluster, SimLog};
 use kpay_streams::worker::{Settings, Worker};
@@ -49,6 +49,7 @@ struct Simulation {
     slots: Vec<Slot>,
     settings: Settings,
     gate: Arc<Gate>,
+    epoch: GateState,
     produced: u64,
     stats: Stats,
 }
@@ -113,7 +114,8 @@ impl Simulation {
             idle_wait_ms: 0,
         };
         let gate = Arc::new(Gate::default());
-        gate.set(1, true);
+        let epoch = GateState { epoch: 1, open: true };
+        gate.set(epoch.epoch, epoch.open);
         Self {
             cluster,
             rng,
@@ -123,6 +125,7 @@ impl Simulation {
             slots,
             settings,
             gate,
+            epoch,
             produced: 0,
             stats: Stats::default(),
         }
@@ -135,6 +138,10 @@ impl Simulation {
             for _ in 0..self.rng.below(4) {
                 self.produce();
             }
+            if self.rng.below(100) == 0 {
+                let open = self.rng.below(2) == 0;
+                self.turn_gate(open);
+            }
             self.round()?;
         }
         for _ in 0..100 {
@@ -146,6 +153,7 @@ impl Simulation {
     /// Nothing goes wrong any more: everything has to be done within a bound.
     fn calm(&mut self) -> Result<(), String> {
         self.cluster.set_faults(Faults::default());
+        self.turn_gate(true);
         for _ in 0..CALM_ROUNDS {
             self.round()?;
             if self.stats.steps.is_multiple_of(32) && self.is_done() {
@@ -164,6 +172,11 @@ impl Simulation {
         let payment = Payment { id, amount: i64::try_from(id * 37 % 101).unwrap() };
         let partition = kpay_kafka::partition::partition_of(&key, self.partitions);
         self.cluster.produce(&self.stages[0][0].name, partition, &key, &payment.encode());
+    }
+
+    fn turn_gate(&mut self, open: bool) {
+        self.epoch = GateState { epoch: self.epoch.epoch + 1, open };
+        self.gate.set(self.epoch.epoch, open);
     }
 
     fn round(&mut self) -> Result<(), String> {
@@ -188,14 +201,25 @@ impl Simulation {
             let stage = SumStage::new(Arc::clone(&slot.view), self.plant);
             let report = Arc::clone(&slot.report);
             let worker = Worker::new(log, stage, topics, self.settings, Arc::clone(&self.gate), report);
-            slot.worker = Some(worker);
+            slot.worker = Some(if slot.stage == 0 { worker.intake() } else { worker });
         }
         let Some(worker) = &mut slot.worker else { return Ok(()) };
         let commits = slot.report.commits.load(Ordering::Relaxed);
         let aborts = slot.report.aborts.load(Ordering::Relaxed);
+        let acked = slot.report.acked_epoch.load(Ordering::Acquire) == self.epoch.epoch;
         let result = worker.step();
         self.stats.commits += slot.report.commits.load(Ordering::Relaxed) - commits;
         self.stats.aborts += slot.report.aborts.load(Ordering::Relaxed) - aborts;
+        if slot.stage == 0
+            && acked
+            && !self.epoch.open
+            && slot.report.commits.load(Ordering::Relaxed) > commits
+        {
+            return Err(format!(
+                "{} commits behind a closed gate that it acknowledged",
+                slot.identity.transactional_id
+            ));
+        }
         if result.is_err() {
             self.stats.failures += 1;
             slot.worker = None;

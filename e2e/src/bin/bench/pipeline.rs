@@ -1,0 +1,303 @@
+//! `bench pipeline`: the whole flow on one machine, broker and load included.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use kpay::names::{StageName, TopicName};
+use kpay_e2e::broker::Broker;
+use kpay_e2e::flow::{Flow, TOPICS};
+use kpay_e2e::load::{self, Appender};
+use kpay_e2e::process::{Process, Usage, usage};
+use kpay_kafka::config::Isolation;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Serialize;
+
+/// What is measured, and where the figures go.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Payments of the backlog that is drained.
+    #[arg(long, default_value_t = 1_000_000)]
+    payments: u64,
+    /// Accounts that they are spread over.
+    #[arg(long, default_value_t = 100_000)]
+    accounts: u64,
+    /// Partitions of each topic.
+    #[arg(long, default_value_t = 8)]
+    partitions: i32,
+    /// Payments per second while latency is measured.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u64,
+    /// How long latency is measured, in seconds; the first tenth is warm-up.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// The `kpay` to run; the release build beside this program by default.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Write the figures as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    payments_per_second: f64,
+    latency_ms: Latency,
+    appends_per_payment: f64,
+    log_bytes_per_payment: f64,
+    cpu_seconds_per_million: BTreeMap<&'static str, f64>,
+    peak_rss_mib: BTreeMap<&'static str, f64>,
+    conditions: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Latency {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+}
+
+struct Drained {
+    seconds: f64,
+    cpu: BTreeMap<&'static str, f64>,
+    appends: f64,
+    bytes: f64,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let binary = match &args.binary {
+        Some(binary) => binary.clone(),
+        None => std::env::current_exe()?.with_file_name("kpay"),
+    };
+    anyhow::ensure!(binary.exists(), "{}: build it with cargo build --release -p kpay", binary.display());
+    let broker = Broker::start("bench")?;
+    eprintln!("broker at {}", broker.bootstrap);
+    let mut flow = Flow::create(&broker, "bench.", args.partitions, binary)?;
+    for number in 0..4 {
+        flow.start(number)?;
+    }
+    flow.wait_ready()?;
+    open_accounts(&broker, &flow, args)?;
+    let drained = drain(&broker, &mut flow, args)?;
+    eprintln!("{:.0} payments/s drained; CPU {:?}", per_second(args.payments, drained.seconds), drained.cpu);
+    let latency = latency(&broker, &flow, args)?;
+    let figures = Figures {
+        payments_per_second: per_second(args.payments, drained.seconds),
+        latency_ms: latency,
+        appends_per_payment: drained.appends,
+        log_bytes_per_payment: drained.bytes,
+        cpu_seconds_per_million: drained.cpu,
+        peak_rss_mib: peak_rss(&flow)?,
+        conditions: conditions(args),
+    };
+    let json = serde_json::to_string_pretty(&figures)?;
+    println!("{json}");
+    if let Some(path) = &args.json {
+        std::fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // counts far below 2^53
+fn per_second(count: u64, seconds: f64) -> f64 {
+    count as f64 / seconds
+}
+
+fn appender(broker: &Broker, flow: &Flow, args: &Args, linger_ms: u32) -> anyhow::Result<Appender> {
+    let topic = flow.names.topic(TopicName::Incoming);
+    Appender::open(&broker.connection("bench"), topic, args.partitions, linger_ms)
+}
+
+fn open_accounts(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<()> {
+    let mut appender = appender(broker, flow, args, 5)?;
+    for number in 0..args.accounts {
+        appender.append(&load::open(number, 1_000_000)?)?;
+    }
+    appender.flush()?;
+    flow.wait_finished(args.accounts, Duration::from_secs(300))?;
+    eprintln!("{} accounts are open", args.accounts);
+    Ok(())
+}
+
+/// The intake is stopped while the backlog is written, so that the drain is measured alone: from the first payment
+/// accepted to the last one finished.
+fn drain(broker: &Broker, flow: &mut Flow, args: &Args) -> anyhow::Result<Drained> {
+    flow.stop(0)?;
+    let mut appender = appender(broker, flow, args, 5)?;
+    for number in 0..args.payments {
+        appender.append(&load::payment("d", number, args.accounts)?)?;
+    }
+    appender.flush()?;
+    drop(appender);
+    let (appends, bytes) = log_size(broker, flow)?;
+    let before = cpu(broker, flow)?;
+    flow.start(0)?;
+    while flow.count(StageName::Inflight).unwrap_or(0) <= args.accounts {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let began = Instant::now();
+    flow.wait_finished(args.accounts + args.payments, Duration::from_secs(900))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let after = cpu(broker, flow)?;
+    let (appends_after, bytes_after) = log_size(broker, flow)?;
+    let million = 1_000_000.0 / per_second(args.payments, 1.0);
+    // Each payment's own append to payment.incoming is written before the measurement begins.
+    let backlog = 1.0;
+    let backlog_bytes = incoming_bytes(broker, flow)?;
+    Ok(Drained {
+        seconds,
+        cpu: after.iter().map(|(k, v)| (*k, (v - before.get(k).unwrap_or(&0.0)) * million)).collect(),
+        appends: (appends_after - appends) / per_second(args.payments, 1.0) + backlog,
+        bytes: (bytes_after - bytes + backlog_bytes) / per_second(args.payments, 1.0),
+    })
+}
+
+fn processes(flow: &Flow) -> impl Iterator<Item = (StageName, &Process)> {
+    flow.pods.iter().filter_map(|pod| Some((pod.stage?, pod.process()?)))
+}
+
+fn cpu(broker: &Broker, flow: &Flow) -> anyhow::Result<BTreeMap<&'static str, f64>> {
+    let mut sums = BTreeMap::new();
+    for (_, process) in processes(flow) {
+        *sums.entry("processors").or_default() += usage(process.pid())?.cpu_seconds;
+    }
+    sums.insert("broker", usage(broker.pid().context("broker")?)?.cpu_seconds);
+    Ok(sums)
+}
+
+fn peak_rss(flow: &Flow) -> anyhow::Result<BTreeMap<&'static str, f64>> {
+    let mut peaks = BTreeMap::new();
+    for (stage, process) in processes(flow) {
+        let Usage { peak_rss_mib, .. } = usage(process.pid())?;
+        let peak: &mut f64 = peaks.entry(stage.as_str()).or_default();
+        *peak = peak.max(peak_rss_mib);
+    }
+    Ok(peaks)
+}
+
+/// Records (control records included) and bytes of all topics of the pipeline.
+#[allow(clippy::cast_precision_loss)]
+fn log_size(broker: &Broker, flow: &Flow) -> anyhow::Result<(f64, f64)> {
+    let reader: BaseConsumer = broker.connection("bench").reader(Isolation::Uncommitted).create()?;
+    let mut records = 0;
+    for topic in TOPICS {
+        let name = flow.names.topic(topic);
+        for partition in 0..broker.admin()?.partition_count(&name)? {
+            records += reader.fetch_watermarks(&name, partition, Duration::from_secs(10))?.1;
+        }
+    }
+    Ok((records as f64, dir_bytes(&broker.data, &flow.names.prefix)? as f64))
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn incoming_bytes(broker: &Broker, flow: &Flow) -> anyhow::Result<f64> {
+    Ok(dir_bytes(&broker.data, &flow.names.topic(TopicName::Incoming))? as f64)
+}
+
+fn dir_bytes(data: &Path, prefix: &str) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(data)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            for file in std::fs::read_dir(entry.path())? {
+                let file = file?;
+                if file.path().extension().is_some_and(|e| e == "log") {
+                    bytes += file.metadata()?.len();
+                }
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// From the call that appends to payment.incoming to the record read from payment.confirmed, `read_committed`.
+fn latency(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<Latency> {
+    let total = args.rate * args.seconds;
+    let reader = tail(broker, flow, args)?;
+    let (sent, arrivals) = std::sync::mpsc::channel::<(u64, Instant)>();
+    let received = std::thread::scope(|scope| -> anyhow::Result<Vec<(u64, Instant)>> {
+        let receiver = scope.spawn(move || receive(&reader, total));
+        let mut appender = appender(broker, flow, args, 0)?;
+        let began = Instant::now();
+        for number in 0..total {
+            let due = began + Duration::from_secs(1) * u32::try_from(number / args.rate)?
+                + Duration::from_secs(1) * u32::try_from(number % args.rate)? / u32::try_from(args.rate)?;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            sent.send((number, Instant::now()))?;
+            appender.append(&load::payment("l", number, args.accounts)?)?;
+        }
+        appender.flush()?;
+        receiver.join().map_err(|_| anyhow::anyhow!("the receiver has panicked"))?
+    })?;
+    drop(sent);
+    let sent: Vec<Instant> = arrivals.into_iter().map(|(_, at)| at).collect();
+    let mut histogram = Histogram::<u64>::new(3)?;
+    for (number, at) in received.into_iter().filter(|(number, _)| *number >= total / 10) {
+        let began = sent.get(usize::try_from(number)?).context("a payment that was not sent")?;
+        histogram.record(u64::try_from(at.duration_since(*began).as_micros())?)?;
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let ms = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
+    Ok(Latency { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) })
+}
+
+/// A reader at the end of payment.confirmed.
+fn tail(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<BaseConsumer> {
+    let mut config = broker.connection("bench").reader(Isolation::Committed);
+    config.set("enable.partition.eof", "false").set("auto.offset.reset", "latest");
+    let reader: BaseConsumer = config.create()?;
+    let topic = flow.names.topic(TopicName::Confirmed);
+    let mut list = TopicPartitionList::new();
+    for partition in 0..args.partitions {
+        let (_, end) = reader.fetch_watermarks(&topic, partition, Duration::from_secs(10))?;
+        list.add_partition_offset(&topic, partition, Offset::Offset(end))?;
+    }
+    reader.assign(&list)?;
+    Ok(reader)
+}
+
+fn receive(reader: &BaseConsumer, total: u64) -> anyhow::Result<Vec<(u64, Instant)>> {
+    let mut received = Vec::new();
+    let mut heard = Instant::now();
+    while u64::try_from(received.len())? < total {
+        match reader.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let key = std::str::from_utf8(message.key().unwrap_or_default())?;
+                let number = key.strip_prefix("l-").context("not of this run")?.parse()?;
+                received.push((number, heard));
+            }
+            Some(Err(error)) => eprintln!("{error}"),
+            None if heard.elapsed() > Duration::from_secs(60) => {
+                anyhow::bail!("{} of {total} arrived", received.len());
+            }
+            None => {}
+        }
+    }
+    Ok(received)
+}
+
+fn conditions(args: &Args) -> BTreeMap<&'static str, String> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let model = read("/proc/cpuinfo");
+    let model = model.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
+    BTreeMap::from([
+        ("payments", args.payments.to_string()),
+        ("accounts", args.accounts.to_string()),
+        ("partitions", args.partitions.to_string()),
+        ("processes", "1 inflight, 2 account, 1 confirmed, 1 worker each".to_owned()),
+        ("latency_rate_per_second", args.rate.to_string()),
+        ("latency_seconds", args.seconds.to_string()),
+        ("cores", cores.to_string()),
+        ("cpu", model.trim_start_matches(['\t', ' ', ':']).to_owned()),
+        ("shared_with", "broker, load and readers on the same cores".to_owned()),
+        ("load_average_at_end", read("/proc/loadavg").trim().to_owned()),
+        ("kpay", env!("CARGO_PKG_VERSION").to_owned()),
+    ])
+}

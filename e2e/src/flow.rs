@@ -1,0 +1,197 @@
+//! A pipeline of real `kpay` processes over a broker, without a cluster. Only I/O.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use kpay::names::{Names, StageName, TopicName};
+use serde_json::Value;
+
+use crate::broker::{Broker, free_ports};
+use crate::process::Process;
+
+/// All topics of a pipeline.
+pub const TOPICS: [TopicName; 7] = [
+    TopicName::Incoming,
+    TopicName::Inflight,
+    TopicName::Complete,
+    TopicName::Confirmed,
+    TopicName::Ledger,
+    TopicName::Checkpoints,
+    TopicName::Dlq,
+];
+
+/// One process of a pipeline.
+pub struct Pod {
+    /// As in Kubernetes: `flow-account-0`.
+    pub name: String,
+    /// What it runs; `None` is the gateway.
+    pub stage: Option<StageName>,
+    /// Its control port.
+    pub control: String,
+    /// Its public port, for the gateway.
+    pub public: Option<String>,
+    process: Option<Process>,
+}
+
+impl Pod {
+    /// The running process.
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+}
+
+/// A pipeline.
+pub struct Flow {
+    /// Its names.
+    pub names: Names,
+    /// Its processes.
+    pub pods: Vec<Pod>,
+    bootstrap: String,
+    logs: PathBuf,
+    binary: PathBuf,
+    http: reqwest::blocking::Client,
+}
+
+impl Flow {
+    /// Makes the topics and describes one inflight, two account and one confirmed process, and a gateway.
+    /// `binary` is the `kpay` to run.
+    pub fn create(broker: &Broker, prefix: &str, partitions: i32, binary: PathBuf) -> anyhow::Result<Self> {
+        let names = Names { prefix: prefix.to_owned() };
+        let admin = broker.admin()?;
+        for topic in TOPICS {
+            let config: BTreeMap<String, String> = match topic {
+                TopicName::Checkpoints => [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
+                _ => BTreeMap::new(),
+            };
+            let count = if topic == TopicName::Dlq { 1 } else { partitions };
+            admin.create_topic(&names.topic(topic), count, 1, &config)?;
+        }
+        let stages = [
+            Some(StageName::Inflight),
+            Some(StageName::Account),
+            Some(StageName::Account),
+            Some(StageName::Confirmed),
+            None,
+        ];
+        let mut pods: Vec<Pod> = Vec::new();
+        for stage in stages {
+            let word = stage.map_or("gateway", StageName::as_str);
+            let ordinal = pods.iter().filter(|p| p.stage == stage).count();
+            let [control, public] = free_ports()?;
+            pods.push(Pod {
+                name: format!("flow-{word}-{ordinal}"),
+                stage,
+                control: format!("127.0.0.1:{control}"),
+                public: stage.is_none().then(|| format!("127.0.0.1:{public}")),
+                process: None,
+            });
+        }
+        let http = reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let (bootstrap, logs) = (broker.bootstrap.clone(), broker.home().to_owned());
+        Ok(Self { names, pods, bootstrap, logs, binary, http })
+    }
+
+    /// Starts a process; see [`Flow::pods`] for the numbers.
+    pub fn start(&mut self, number: usize) -> anyhow::Result<()> {
+        let pod = self.pods.get_mut(number).context("no such pod")?;
+        let mut command = Command::new(&self.binary);
+        match pod.stage {
+            Some(stage) => command.args(["run", "--stage", stage.as_str()]),
+            None => command.arg("gateway"),
+        };
+        command
+            .env("KPAY_BOOTSTRAP_SERVERS", &self.bootstrap)
+            .env("KPAY_TOPIC_PREFIX", &self.names.prefix)
+            .env("KPAY_POD_NAME", &pod.name)
+            .env("KPAY_LISTEN", &pod.control)
+            .env("KPAY_ADVERTISED_ADDRESS", &pod.control)
+            .env("KPAY_PHASE_SOURCE", "static:Running");
+        if let Some(public) = &pod.public {
+            command.env("KPAY_GATEWAY_LISTEN", public);
+        }
+        let log = self.logs.join(format!("{}.log", pod.name));
+        pod.process = Some(Process::spawn(&pod.name, command, &log)?);
+        Ok(())
+    }
+
+    /// Starts every process of the stages, and waits until all are ready.
+    pub fn start_all(&mut self) -> anyhow::Result<()> {
+        for number in 0..self.pods.len() {
+            self.start(number)?;
+        }
+        self.wait_ready()
+    }
+
+    /// Ends a process gracefully.
+    pub fn stop(&mut self, number: usize) -> anyhow::Result<()> {
+        let pod = self.pods.get_mut(number).context("no such pod")?;
+        pod.process.take().context("not running")?.stop()
+    }
+
+    /// Ends a process with SIGKILL.
+    pub fn kill(&mut self, number: usize) -> anyhow::Result<()> {
+        let pod = self.pods.get_mut(number).context("no such pod")?;
+        drop(pod.process.take().context("not running")?);
+        Ok(())
+    }
+
+    /// Waits until every started process says that it is ready and the partitions of its stage are all owned.
+    pub fn wait_ready(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        for pod in self.pods.iter().filter(|p| p.process.is_some()) {
+            while !self.is_ready(pod) {
+                if Instant::now() > deadline {
+                    let log = self.logs.join(format!("{}.log", pod.name));
+                    let text = std::fs::read_to_string(&log).unwrap_or_default();
+                    bail!("{} did not become ready; {}:\n{text}", pod.name, log.display());
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self, pod: &Pod) -> bool {
+        let url = format!("http://{}/healthz/ready", pod.control);
+        let ready = self.http.get(url).send().is_ok_and(|r| r.status().is_success());
+        ready && pod.stage.is_none_or(|_| self.control(pod).is_ok_and(|c| owns_partitions(&c)))
+    }
+
+    /// `GET /control` of a process.
+    pub fn control(&self, pod: &Pod) -> anyhow::Result<Value> {
+        Ok(self.http.get(format!("http://{}/control", pod.control)).send()?.error_for_status()?.json()?)
+    }
+
+    /// What a stage has counted, over all of its processes.
+    pub fn count(&self, stage: StageName) -> anyhow::Result<u64> {
+        let mut total = 0;
+        for pod in self.pods.iter().filter(|p| p.stage == Some(stage) && p.process.is_some()) {
+            let control = self.control(pod)?;
+            let partitions = control.get("partitions").and_then(Value::as_array).context("partitions")?;
+            total += partitions.iter().filter_map(|p| p.get("count").and_then(Value::as_u64)).sum::<u64>();
+        }
+        Ok(total)
+    }
+
+    /// Waits until so many intakes are finished.
+    pub fn wait_finished(&self, count: u64, within: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let finished = self.count(StageName::Confirmed).unwrap_or(0);
+            if finished >= count {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("{finished} of {count} finished after {within:?}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn owns_partitions(control: &Value) -> bool {
+    control.get("partitions").and_then(Value::as_array).is_some_and(|p| !p.is_empty())
+}

@@ -1,0 +1,145 @@
+//! Flags and their environment variables; one table of them is in `docs/architecture.md`. Pure.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::names::{Names, StageName};
+
+/// The processors and the gateway of a kpay pipeline.
+#[derive(Debug, Parser)]
+#[command(name = "kpay", version, about)]
+pub struct Cli {
+    /// What to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What a process is.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one stage of the pipeline.
+    Run(RunArgs),
+    /// Run the public REST API.
+    Gateway(GatewayArgs),
+}
+
+/// What every process of a pipeline needs.
+#[derive(Debug, Clone, Args)]
+pub struct PodArgs {
+    /// Kafka, as host:port[,host:port].
+    #[arg(long, env = "KPAY_BOOTSTRAP_SERVERS")]
+    pub bootstrap_servers: String,
+    /// Before every topic, group and transactional id.
+    #[arg(long, env = "KPAY_TOPIC_PREFIX")]
+    pub topic_prefix: String,
+    /// Stable name of this slot: transactional id and static membership hang on it.
+    #[arg(long, env = "KPAY_POD_NAME")]
+    pub pod_name: String,
+    /// Where peers reach the control port of this process.
+    #[arg(long, env = "KPAY_ADVERTISED_ADDRESS", default_value = "127.0.0.1:9090")]
+    pub advertised_address: String,
+    /// Control, health, metrics and interactive queries.
+    #[arg(long, env = "KPAY_LISTEN", default_value = "127.0.0.1:9090")]
+    pub listen: SocketAddr,
+    /// The `PaymentPipeline` that this process belongs to, as namespace/name.
+    #[arg(long, env = "KPAY_PIPELINE", default_value = "default/payments")]
+    pub pipeline: PipelineRef,
+    /// Where the phase is learned: `kubernetes`, or `static:Running` without a cluster.
+    #[arg(long, env = "KPAY_PHASE_SOURCE", default_value = "static:Running")]
+    pub phase_source: PhaseSource,
+    /// Filter of the log, as `info,kpay=debug`.
+    #[arg(long, env = "KPAY_LOG", default_value = "info")]
+    pub log: String,
+    /// Currency of an account that is opened without one.
+    #[arg(long, env = "KPAY_CURRENCY", default_value = "USD")]
+    pub currency: String,
+}
+
+impl PodArgs {
+    /// The names of the pipeline.
+    pub fn names(&self) -> Names {
+        Names { prefix: self.topic_prefix.clone() }
+    }
+}
+
+/// One stage.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// Which one.
+    #[arg(long, env = "KPAY_STAGE")]
+    pub stage: StageName,
+    /// Worker threads; each owns partitions, a consumer and a producer.
+    #[arg(long, env = "KPAY_WORKERS", default_value_t = 1)]
+    pub workers: u16,
+    /// Commit at the latest after so many milliseconds while busy.
+    #[arg(long, env = "KPAY_COMMIT_INTERVAL_MS", default_value_t = 20)]
+    pub commit_interval_ms: u32,
+    /// Commit at the latest after so many records while busy.
+    #[arg(long, env = "KPAY_COMMIT_RECORDS_MAX", default_value_t = 10_000)]
+    pub commit_records_max: usize,
+    /// How long a payment id is remembered, in seconds.
+    #[arg(long, env = "KPAY_IDEMPOTENCY_WINDOW_SECONDS", default_value_t = 86_400)]
+    pub idempotency_window_seconds: u32,
+    /// Between two checkpoints of the changed accounts, in seconds.
+    #[arg(long, env = "KPAY_CHECKPOINT_INTERVAL_SECONDS", default_value_t = 30)]
+    pub checkpoint_interval_seconds: u32,
+    /// What every process needs.
+    #[command(flatten)]
+    pub pod: PodArgs,
+}
+
+/// The gateway.
+#[derive(Debug, Clone, Args)]
+pub struct GatewayArgs {
+    /// The public REST API.
+    #[arg(long, env = "KPAY_GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
+    pub gateway_listen: SocketAddr,
+    /// What every process needs.
+    #[command(flatten)]
+    pub pod: PodArgs,
+}
+
+/// A resource by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineRef {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl FromStr for PipelineRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(format!("{text:?} is not namespace/name")),
+        }
+    }
+}
+
+/// Where the phase is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseSource {
+    /// From the status of the resource.
+    Kubernetes,
+    /// Running from the start and for good.
+    StaticRunning,
+}
+
+impl FromStr for PhaseSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "kubernetes" => Ok(Self::Kubernetes),
+            "static:Running" => Ok(Self::StaticRunning),
+            _ => Err(format!("{text:?} is neither kubernetes nor static:Running")),
+        }
+    }
+}

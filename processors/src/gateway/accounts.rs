@@ -1,0 +1,165 @@
+//! `/v1/accounts`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kpay_domain::{AccountId, Intake, intake};
+
+use super::App;
+use super::accept::{Order, json};
+use super::dto::{AccountView, NewAccount, NewFunding, OpeningView, PaymentStatus, PaymentView};
+use super::extract::{IdOf, JsonBody, Prefer};
+use super::payments::{location, made_id};
+use super::peers::{Answer, AskError, Question};
+use super::problem::{Problem, Rejected};
+use crate::names::StageName;
+
+/// Open an account.
+///
+/// The opening is a command with an id and an outcome of its own, which `/v1/payments/{commandId}` shows.
+#[utoipa::path(
+    post, path = "/v1/accounts", tag = "accounts",
+    params(("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewAccount,
+    responses(
+        (status = 202, body = OpeningView, description = "Accepted; `location` says where the account is found",
+            headers(("location" = String), ("preference-applied" = String))),
+        (status = 200, body = PaymentView, description = "The command's outcome, by `Prefer: wait`",
+            headers(("preference-applied" = String))),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Cannot be read"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "idempotency_conflict: the opening was asked for before with another body"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "content_type_unknown"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
+    ),
+)]
+pub(super) async fn open(
+    State(app): State<Arc<App>>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    let intake = intake::open_from_json(&body).map_err(|malformed| Problem::malformed(&malformed))?;
+    let Intake::Account(command) = &intake else { return Err(Problem::internal().into()) };
+    let view = opening(&app, &command.account, command.id.as_str());
+    let location = format!("/v1/accounts/{}", command.account);
+    Ok(app.accept(&Order { intake, id_from_caller: true, prefer, location }, view).await?)
+}
+
+fn opening(app: &App, account: &AccountId, command_id: &str) -> OpeningView {
+    OpeningView {
+        id: account.as_str().to_owned(),
+        status: "opening".to_owned(),
+        command_id: command_id.to_owned(),
+        note: app.note("command"),
+    }
+}
+
+/// Put money from outside into an account.
+#[utoipa::path(
+    post, path = "/v1/accounts/{id}/fund", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice"),
+        ("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewFunding,
+    responses(
+        (status = 202, body = PaymentView, description = "Accepted; `location` says where the command is found",
+            headers(("location" = String), ("preference-applied" = String))),
+        (status = 200, body = PaymentView, description = "The command's outcome, by `Prefer: wait`",
+            headers(("preference-applied" = String))),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "Cannot be read"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "idempotency_conflict: the id was used before with another body"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "content_type_unknown"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
+    ),
+)]
+pub(super) async fn fund(
+    State(app): State<Arc<App>>,
+    IdOf(account): IdOf<AccountId>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    let made = made_id();
+    let intake = intake::fund_from_json(&body, Some(account.clone()), Some(made.clone()))
+        .map_err(|malformed| Problem::malformed(&malformed))?;
+    if matches!(&intake, Intake::Account(command) if command.account != account) {
+        return Err(Problem::account_differs().into());
+    }
+    let id_from_caller = *intake.id() != made;
+    let view = PaymentView { note: app.note("command"), ..PaymentView::accepted(&intake) };
+    let location = location(intake.id());
+    Ok(app.accept(&Order { intake, id_from_caller, prefer, location }, view).await?)
+}
+
+/// Look at an account: the live balance, asked of the pod that keeps it.
+#[utoipa::path(
+    get, path = "/v1/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice")),
+    responses(
+        (status = 200, body = AccountView, description = "The account"),
+        (status = 202, body = OpeningView, description = "Its opening was accepted and is not done yet"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "id_invalid"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "unknown_account"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    IdOf(id): IdOf<AccountId>,
+) -> Result<Response, Rejected> {
+    match look(&app, &id).await.map_err(|_| Problem::owner_unavailable())? {
+        Look::Open(account) => Ok(account),
+        Look::Opening(command_id) => {
+            Ok((StatusCode::ACCEPTED, Json(opening(&app, &id, &command_id))).into_response())
+        }
+        Look::Unknown => Err(Problem::account_unknown().into()),
+    }
+}
+
+enum Look {
+    Open(Response),
+    Opening(String),
+    Unknown,
+}
+
+async fn look(app: &App, id: &AccountId) -> Result<Look, AskError> {
+    let question = Question::now(StageName::Account, id.as_str());
+    if let Answer::Found(account) = app.peers.ask(question).await? {
+        return Ok(Look::Open(json(account)));
+    }
+    // Before the account there is its opening, by the default id or by one that went through here.
+    let command = app.recent.lock().opening_of(id).unwrap_or_else(|| intake::default_open_id(id));
+    if let Some(outcome) = app.outcome(&command).await? {
+        let outcome: PaymentView = serde_json::from_slice(&outcome).map_err(|_| AskError::Unreachable)?;
+        // Some other thing may have taken the id.
+        if outcome.status != PaymentStatus::Confirmed || outcome.account.as_deref() != Some(id.as_str()) {
+            return Ok(Look::Unknown);
+        }
+        // It was opened after the first question.
+        return Ok(match app.peers.ask(question).await? {
+            Answer::Found(account) => Look::Open(json(account)),
+            Answer::Unknown => Look::Opening(command.as_str().to_owned()),
+        });
+    }
+    if app.recent.lock().get(&command).is_some() {
+        return Ok(Look::Opening(command.as_str().to_owned()));
+    }
+    let known = app.known_intake(&command).await?;
+    let ours = known.is_some_and(|known| known.intake.account.as_deref() == Some(id.as_str()));
+    Ok(if ours { Look::Opening(command.as_str().to_owned()) } else { Look::Unknown })
+}

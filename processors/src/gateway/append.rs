@@ -1,0 +1,158 @@
+//! Appends to payment.incoming. Only I/O, behind [`Appender`], which has a twin in the tests.
+//!
+//! The producer is rdkafka's `ThreadedProducer`: a thread of its own serves the deliveries, and a record costs one boxed
+//! oneshot besides what librdkafka copies. `FutureProducer` is the same with an async runtime to be chosen, for retries
+//! that are not wanted here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use kpay_domain::intake;
+use kpay_kafka::config::Connection;
+use kpay_kafka::partition::partition_of;
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::owners::Directory;
+use crate::names::StageName;
+
+/// The caller is told that the log is unavailable after so long.
+const DELIVERY_TIMEOUT_MS: &str = "5000";
+/// Requests that wait for their record at one time; more are refused.
+const QUEUE_RECORDS_MAX: &str = "20000";
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+const _: () = assert!(intake::RECORD_BYTES_MAX < 1_000_000, "librdkafka's message.max.bytes");
+
+/// Why a record is not known to be in the log. It may be there all the same, but for the first.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AppendError {
+    /// The topic's partitions are not known yet.
+    #[error("the partitions of payment.incoming are not known")]
+    TopicUnknown,
+    /// librdkafka or the broker refused it, or did not say in time.
+    #[error("the record was not acknowledged: {source}")]
+    Kafka {
+        /// What librdkafka said.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
+    /// The producer was replaced while the record waited.
+    #[error("the producer was replaced")]
+    Replaced,
+}
+
+/// The log that intakes go to.
+pub(super) trait Appender: Send + Sync {
+    /// Appends a record; `Ok` when all replicas in sync have it.
+    fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>>;
+}
+
+type Delivery = Result<(), rdkafka::error::KafkaError>;
+
+/// Hands every delivery to the request that waits for it.
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<oneshot::Sender<Delivery>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiting: Self::DeliveryOpaque) {
+        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        // Nobody waits any more when the caller has gone.
+        drop(waiting.send(result));
+    }
+}
+
+/// Kafka.
+pub(super) struct KafkaAppender {
+    connection: Connection,
+    topic: String,
+    directory: Directory,
+    headers: OwnedHeaders,
+    producer: Mutex<Arc<ThreadedProducer<Deliveries>>>,
+}
+
+impl KafkaAppender {
+    /// Opens an idempotent producer; it connects by itself.
+    pub(super) fn open(
+        connection: Connection,
+        topic: String,
+        directory: Directory,
+    ) -> Result<Self, kpay_kafka::KafkaError> {
+        let producer = Mutex::new(Arc::new(create(&connection)?));
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "content-type", value: Some("application/x-protobuf") });
+        Ok(Self { connection, topic, directory, headers, producer })
+    }
+
+    async fn send(&self, key: &str, value: &[u8]) -> Result<(), AppendError> {
+        let partitions = self.directory.owners().partitions(StageName::Inflight);
+        let partition = partition_of(key.as_bytes(), partitions.ok_or(AppendError::TopicUnknown)?);
+        let (waiting, delivered) = oneshot::channel();
+        let record = BaseRecord::with_opaque_to(&self.topic, Box::new(waiting))
+            .partition(partition)
+            .key(key)
+            .payload(value)
+            .headers(self.headers.clone());
+        let producer = Arc::clone(&self.producer.lock());
+        if let Err((source, _)) = producer.send(record) {
+            return Err(self.failed(&producer, source));
+        }
+        match delivered.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(self.failed(&producer, source)),
+            Err(_) => Err(AppendError::Replaced),
+        }
+    }
+
+    /// A producer with a fatal error never sends again: the next record gets a new one.
+    fn failed(&self, producer: &Arc<ThreadedProducer<Deliveries>>, source: rdkafka::error::KafkaError) -> AppendError {
+        warn!(error = %source, "a record was not acknowledged");
+        if let Some((code, reason)) = producer.client().fatal_error() {
+            let mut current = self.producer.lock();
+            if Arc::ptr_eq(&current, producer) {
+                error!(%code, reason, "the producer is replaced");
+                match create(&self.connection) {
+                    Ok(new) => {
+                        let old = std::mem::replace(&mut *current, Arc::new(new));
+                        // Dropping the last clone joins its thread.
+                        tokio::task::spawn_blocking(move || drop(old));
+                    }
+                    Err(error) => error!(%error, "no new producer"),
+                }
+            }
+        }
+        AppendError::Kafka { source }
+    }
+
+    /// Waits for what is on its way. Blocks.
+    pub(super) fn stop(&self) {
+        let producer = Arc::clone(&self.producer.lock());
+        if let Err(error) = producer.flush(STOP_TIMEOUT) {
+            warn!(%error, "records are left behind unacknowledged; their callers were told so");
+        }
+    }
+}
+
+fn create(connection: &Connection) -> Result<ThreadedProducer<Deliveries>, kpay_kafka::KafkaError> {
+    let mut config = connection.producer();
+    config
+        .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS)
+        .set("request.timeout.ms", "4000")
+        .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX);
+    config
+        .create_with_context(Deliveries)
+        .map_err(kpay_kafka::KafkaError::call("create producer"))
+}
+
+impl Appender for KafkaAppender {
+    fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>> {
+        self.send(key, value).boxed()
+    }
+}

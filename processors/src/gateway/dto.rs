@@ -1,0 +1,288 @@
+//! The bodies of the public API. They are their own types: what the pipeline keeps may change, these may not. Pure.
+
+use std::collections::BTreeMap;
+
+use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Reference};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An amount as an integer of minor units (cents for USD, yen for JPY).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Amount {
+    /// Minor units.
+    #[schema(example = 1234)]
+    pub value: i64,
+    /// Of ISO 4217. Without one it is the account's own; a payment has one always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "USD", pattern = "^[A-Z]{3}$")]
+    pub currency: Option<String>,
+}
+
+/// A payment to be made. The same JSON is taken on the topic payment.incoming.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "id": "p-1", "from": "alice", "to": "bob",
+    "amount": {"value": 1234, "currency": "USD"}, "reference": "invoice 7"
+}))]
+pub struct NewPayment {
+    /// The idempotency key: 1 to 64 letters, digits and `. _ : -`. Made here when it is left out.
+    #[schema(example = "p-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
+    /// The payer's account.
+    #[schema(example = "alice", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub from: String,
+    /// The payee's account.
+    #[schema(example = "bob", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub to: String,
+    /// Above zero, with a currency.
+    pub amount: Amount,
+    /// Text for people, at most 256 bytes.
+    #[schema(example = "invoice 7")]
+    pub reference: Option<String>,
+    /// At most 16 keys and values of the caller's own.
+    pub attributes: Option<BTreeMap<String, String>>,
+    /// When it happened at the caller, in milliseconds since 1970 UTC.
+    pub occurred_at_ms: Option<i64>,
+}
+
+/// An account to be opened.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({"id": "alice", "currency": "USD", "funding": 100_000}))]
+pub struct NewAccount {
+    /// Of the account: 1 to 64 letters, digits and `. _ : -`.
+    #[schema(example = "alice", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: String,
+    /// Of ISO 4217; the pipeline's own when it is left out.
+    #[schema(example = "USD", pattern = "^[A-Z]{3}$")]
+    pub currency: Option<String>,
+    /// The balance to begin with, in minor units.
+    #[schema(example = 100_000, minimum = 0)]
+    pub funding: Option<i64>,
+    /// The idempotency key; `open:<id>` when it is left out.
+    pub command_id: Option<String>,
+}
+
+/// Money from outside for an account.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"id": "f-1", "amount": {"value": 5000, "currency": "USD"}}))]
+pub struct NewFunding {
+    /// The idempotency key. Made here when it is left out.
+    #[schema(example = "f-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
+    /// Above zero; without a currency it is the account's own.
+    pub amount: Amount,
+}
+
+/// Where a payment or an account command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Taken in; its turn comes.
+    Accepted,
+    /// Being carried out.
+    InFlight,
+    /// Waits for a person.
+    Held,
+    /// Done.
+    Confirmed,
+    /// Refused; no money moved. `reason` says why.
+    Rejected,
+    /// The payer got the money back. `reason` says why.
+    Reversed,
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// RFC 3339, UTC.
+    #[schema(example = "2026-11-23T12:00:00.000Z", format = DateTime)]
+    pub at: String,
+    /// `accepted`, `debited`, `credited`, `completed`, `rejected` or `reversed`.
+    #[schema(example = "accepted")]
+    pub step: String,
+}
+
+/// A payment (with `from` and `to`) or an account command (with `kind` and `account`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "p-1", "status": "confirmed", "from": "alice", "to": "bob",
+    "amount": {"value": 1234, "currency": "USD"}, "reference": "invoice 7",
+    "timeline": [{"at": "2026-11-23T12:00:00.000Z", "step": "accepted"},
+                 {"at": "2026-11-23T12:00:00.012Z", "step": "completed"}]
+}))]
+pub struct PaymentView {
+    /// The idempotency key.
+    pub id: String,
+    /// `account_opened` or `account_funded`; a payment has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Where it is.
+    pub status: PaymentStatus,
+    /// Why it was rejected or reversed; a stable code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The payer's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The payee's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The account of a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+    /// Text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The caller's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// What was done so far.
+    #[serde(default)]
+    pub timeline: Vec<Step>,
+    /// What the caller should know, such as that the pipeline is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl PaymentView {
+    /// An id and a status.
+    pub(super) fn empty(id: &str, status: PaymentStatus) -> Self {
+        Self {
+            id: id.to_owned(),
+            kind: None,
+            status,
+            reason: None,
+            from: None,
+            to: None,
+            account: None,
+            amount: None,
+            reference: None,
+            attributes: BTreeMap::new(),
+            timeline: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// What is known of an intake that the log has taken.
+    pub(super) fn accepted(intake: &Intake) -> Self {
+        match intake {
+            Intake::Payment(payment) => Self::of_payment(payment),
+            Intake::Account(command) => Self::of_command(command),
+        }
+    }
+
+    fn of_payment(payment: &Payment) -> Self {
+        let pairs = payment.attributes.iter();
+        Self {
+            from: Some(payment.from.as_str().to_owned()),
+            to: Some(payment.to.as_str().to_owned()),
+            amount: Some(amount(payment.amount.minor, Some(&payment.amount.currency))),
+            reference: payment.reference.as_ref().map(|text| Reference::as_str(text).to_owned()),
+            attributes: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            ..Self::empty(payment.id.as_str(), PaymentStatus::Accepted)
+        }
+    }
+
+    fn of_command(command: &AccountCommand) -> Self {
+        let (kind, minor, currency) = match &command.action {
+            Action::Open { currency, funding_minor } => ("account_opened", *funding_minor, currency),
+            Action::Fund { amount_minor, currency } => ("account_funded", *amount_minor, currency),
+        };
+        Self {
+            kind: Some(kind.to_owned()),
+            account: Some(command.account.as_str().to_owned()),
+            amount: Some(amount(minor, currency.as_ref())),
+            ..Self::empty(command.id.as_str(), PaymentStatus::Accepted)
+        }
+    }
+}
+
+fn amount(value: i64, currency: Option<&Currency>) -> Amount {
+    Amount { value, currency: currency.map(|currency| currency.as_str().to_owned()) }
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({"id": "alice", "currency": "USD", "balance": 98_766, "status": "open", "version": 2}))]
+pub struct AccountView {
+    /// Of the account.
+    pub id: String,
+    /// Of ISO 4217.
+    pub currency: String,
+    /// Minor units.
+    pub balance: i64,
+    /// `open`, `frozen` or `closed`.
+    pub status: String,
+    /// Grows by one with every change.
+    pub version: u64,
+}
+
+/// An account of which the opening was accepted and is not done yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({"id": "alice", "status": "opening", "commandId": "open:alice"}))]
+pub struct OpeningView {
+    /// Of the account.
+    pub id: String,
+    /// `opening`.
+    pub status: String,
+    /// The opening itself can be looked at by `/v1/payments/{commandId}`.
+    pub command_id: String,
+    /// What the caller should know, such as that the pipeline is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A number of payments and account commands, and the payments' value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sum {
+    /// How many.
+    pub count: i64,
+    /// Minor units by currency.
+    #[schema(value_type = BTreeMap<String, i64>)]
+    pub value: BTreeMap<String, i128>,
+}
+
+impl Sum {
+    /// Adds what another partition or pod has; `None` beyond the range.
+    pub(super) fn add(&mut self, count: i64, value: &BTreeMap<String, i128>) -> Option<()> {
+        self.count = self.count.checked_add(count)?;
+        for (currency, minor) in value {
+            let sum = self.value.entry(currency.clone()).or_default();
+            *sum = sum.checked_add(*minor)?;
+        }
+        Some(())
+    }
+
+    /// What is in this and not in `finished`.
+    pub(super) fn minus(mut self, finished: &Self) -> Option<Self> {
+        let negated = finished.value.iter().map(|(currency, minor)| (currency.clone(), -minor)).collect();
+        self.add(finished.count.checked_neg()?, &negated)?;
+        Some(self)
+    }
+}
+
+/// The pipeline as a whole. What cannot be told now is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "phase": "Running", "desiredPhase": "Running", "epoch": 3,
+    "inFlight": {"count": 2, "value": {"USD": 2468}}, "confirmedToday": {"count": 9000, "value": {"USD": 123_400}}
+}))]
+pub struct PipelineView {
+    /// What it is doing.
+    pub phase: Option<String>,
+    /// What it is wanted to do.
+    pub desired_phase: Option<String>,
+    /// Grows with every change of phase.
+    pub epoch: Option<u64>,
+    /// Accepted and not finished.
+    pub in_flight: Option<Sum>,
+    /// Confirmed payments of this day (UTC).
+    pub confirmed_today: Option<Sum>,
+}

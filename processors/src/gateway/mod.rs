@@ -1,0 +1,119 @@
+//! The public REST API: takes payments and account commands in, and answers what became of them. Only I/O; what a
+//! request means and whether it may be is the domain's to say.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `router` | the routes, their description, what every request goes through |
+//! | `payments`, `accounts`, `pipeline` | the handlers |
+//! | `accept` | what taking in a payment and a command have in common |
+//! | `recent` | what was accepted lately |
+//! | `append` | payment.incoming |
+//! | `peers`, `owners` | the pods that own the keys, and which they are |
+//! | `server` | connections, time-outs, the stop |
+
+mod accept;
+mod accounts;
+mod append;
+pub mod dto;
+mod extract;
+pub mod metrics;
+mod owners;
+mod payments;
+mod peers;
+mod pipeline;
+pub mod problem;
+mod recent;
+mod router;
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+use kpay_kafka::config::Connection;
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::info;
+
+use self::append::{Appender, KafkaAppender};
+use self::metrics::Metrics;
+use self::owners::Directory;
+use self::peers::{HttpPeers, Peers};
+use self::recent::Recent;
+use crate::args::GatewayArgs;
+use crate::names::TopicName;
+use crate::pod::phase::Learned;
+
+pub use self::router::openapi_json;
+
+/// How the gateway is, for the pod's control port.
+#[derive(Debug, Default)]
+pub struct GatewayStatus {
+    /// The broker answered the last time.
+    pub kafka_connected: AtomicBool,
+    /// The partitions of every stage's input are known.
+    pub topics_known: AtomicBool,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+impl GatewayStatus {
+    /// Payments can be taken in. A broker that goes away later makes the gateway answer 503, not unready: without any
+    /// endpoint its callers would be told less.
+    pub fn ready(&self) -> bool {
+        self.topics_known.load(Ordering::Acquire)
+    }
+}
+
+/// What the handlers share.
+struct App {
+    appender: Arc<dyn Appender>,
+    peers: Arc<dyn Peers>,
+    recent: Mutex<Recent>,
+    phase: watch::Receiver<Option<Learned>>,
+    status: Arc<GatewayStatus>,
+}
+
+/// Serves until `shutdown`, then finishes the requests that were begun.
+pub async fn run(
+    args: GatewayArgs,
+    phase: watch::Receiver<Option<Learned>>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    run_with(args, phase, Arc::default(), shutdown).await
+}
+
+/// As [`run`], with a status that the caller can look at meanwhile.
+pub async fn run_with(
+    args: GatewayArgs,
+    phase: watch::Receiver<Option<Learned>>,
+    status: Arc<GatewayStatus>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(args.gateway_listen)
+        .await
+        .with_context(|| format!("KPAY_GATEWAY_LISTEN: cannot listen on {}", args.gateway_listen))?;
+    let connection = Connection {
+        bootstrap_servers: args.pod.bootstrap_servers.clone(),
+        client_id: args.pod.pod_name.clone(),
+    };
+    let names = args.pod.names();
+    let topic = names.topic(TopicName::Incoming);
+    let directory = Directory::start(&connection, names, Arc::clone(&status))?;
+    let appender = Arc::new(KafkaAppender::open(connection, topic, directory.clone())?);
+    let app = App {
+        appender: Arc::clone(&appender) as Arc<dyn Appender>,
+        peers: Arc::new(HttpPeers::new(directory)?),
+        recent: Mutex::default(),
+        phase,
+        status,
+    };
+    info!(address = %args.gateway_listen, "serving");
+    server::serve(listener, router::router(Arc::new(app)), shutdown).await;
+    tokio::task::spawn_blocking(move || appender.stop()).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

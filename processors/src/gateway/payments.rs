@@ -1,0 +1,119 @@
+//! `/v1/payments`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use kpay_domain::{Intake, PaymentId, intake};
+use uuid::Uuid;
+
+use super::App;
+use super::accept::{KnownIntake, Order, json};
+use super::dto::{NewPayment, PaymentStatus, PaymentView};
+use super::extract::{IdOf, JsonBody, Prefer};
+use super::problem::{Problem, Rejected};
+
+/// An id for a request that has none: by time, so that ids of one moment lie close together.
+pub(super) fn made_id() -> PaymentId {
+    PaymentId::new(&Uuid::now_v7().to_string()).expect("a UUID is 36 hexadecimal digits and hyphens")
+}
+
+/// Where a payment or an account command is found.
+pub(super) fn location(id: &PaymentId) -> String {
+    format!("/v1/payments/{id}")
+}
+
+/// Make a payment.
+///
+/// 202 means that the payment is in the log and will have exactly one outcome. The same request with the same id may
+/// be sent again at any time: it is carried out once and answered as before.
+#[utoipa::path(
+    post, path = "/v1/payments", tag = "payments",
+    params(("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the outcome if there is one within N seconds (at most 30)")),
+    request_body = NewPayment,
+    responses(
+        (status = 202, body = PaymentView, description = "Accepted; `location` says where it is found",
+            headers(("location" = String), ("preference-applied" = String))),
+        (status = 200, body = PaymentView, description = "The outcome, by `Prefer: wait`",
+            headers(("preference-applied" = String))),
+        (status = 400, body = Problem, content_type = "application/problem+json",
+            description = "Cannot be read: json_invalid, field_missing, field_type, id_invalid, currency_invalid, \
+                amount_not_integer, amount_out_of_range, text_too_long, attributes_too_many, attribute_key_invalid"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+            description = "idempotency_conflict: the id was used before with another body"),
+        (status = 413, body = Problem, content_type = "application/problem+json",
+            description = "body_too_large: more than 262144 bytes"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "content_type_unknown: not application/json"),
+        (status = 422, body = Problem, content_type = "application/problem+json",
+            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown, same_account"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
+    ),
+)]
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    let made = made_id();
+    let intake = intake::payment_from_json(&body, Some(made.clone()))
+        .map_err(|malformed| Problem::malformed(&malformed))?;
+    let id_from_caller = *intake.id() != made;
+    let view = PaymentView { note: app.note("payment"), ..PaymentView::accepted(&intake) };
+    let location = location(intake.id());
+    Ok(app.accept(&Order { intake, id_from_caller, prefer, location }, view).await?)
+}
+
+/// Look at a payment or an account command.
+#[utoipa::path(
+    get, path = "/v1/payments/{id}", tag = "payments",
+    params(("id" = String, Path, description = "Of the payment or the account command", example = "p-1")),
+    responses(
+        (status = 200, body = PaymentView, description = "Where it is"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "id_invalid"),
+        (status = 404, body = Problem, content_type = "application/problem+json",
+            description = "payment_unknown"),
+        (status = 503, body = Problem, content_type = "application/problem+json",
+            description = "owner_unavailable: it cannot be told now whether it is known",
+            headers(("retry-after" = u32))),
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<Arc<App>>,
+    IdOf(id): IdOf<PaymentId>,
+) -> Result<Response, Rejected> {
+    // Without the confirmed stage's word nothing is said at all: a payment that was seen as confirmed must not be seen
+    // as in flight later.
+    let outcome = app.outcome(&id).await.map_err(|_| Problem::owner_unavailable())?;
+    if let Some(outcome) = outcome {
+        return Ok(json(outcome));
+    }
+    let known = app.known_intake(&id).await;
+    if let Ok(Some(known)) = known {
+        return Ok(Json(in_flight(&id, known)).into_response());
+    }
+    let recent: Option<Intake> = app.recent.lock().get(&id).cloned();
+    match (recent, known) {
+        (Some(intake), _) => {
+            let note = app.note(if matches!(intake, Intake::Payment(_)) { "payment" } else { "command" });
+            Ok(Json(PaymentView { note, ..PaymentView::accepted(&intake) }).into_response())
+        }
+        (None, Ok(_)) => Err(Problem::payment_unknown().into()),
+        (None, Err(_)) => Err(Problem::owner_unavailable().into()),
+    }
+}
+
+fn in_flight(id: &PaymentId, known: KnownIntake) -> PaymentView {
+    let KnownIntake { intake, .. } = known;
+    PaymentView {
+        from: intake.from,
+        to: intake.to,
+        account: intake.account,
+        amount: intake.amount,
+        reference: intake.reference,
+        ..PaymentView::empty(id.as_str(), PaymentStatus::InFlight)
+    }
+}

@@ -1,0 +1,267 @@
+//! Questions to the pods that own the keys. Only I/O, behind [`Peers`], which has a twin in the tests.
+//!
+//! The client is reqwest without TLS: it brings the pool, the keep-alive and a time-out for each request, which on
+//! hyper-util would be ours to write; the pods speak plain HTTP/1.1 within the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use futures::future::{BoxFuture, FutureExt, try_join_all};
+use serde::Deserialize;
+use tracing::debug;
+
+use super::dto::Sum;
+use super::owners::Directory;
+use crate::names::StageName;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// For one request; the lookup of a record may take long on a busy broker.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
+/// For a question with its second try and the refresh between, besides what the caller wants to wait.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a question that can be done without.
+const BRIEF_TIMEOUT: Duration = Duration::from_millis(400);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'a> {
+    /// Whose state: the account stage knows accounts, the others payments.
+    pub(super) stage: StageName,
+    /// The account or the payment.
+    pub(super) key: &'a str,
+    /// How long the owner may wait for an outcome.
+    pub(super) wait: Duration,
+    /// One try, and not for long.
+    pub(super) brief: bool,
+}
+
+impl<'a> Question<'a> {
+    /// What the stage knows of the key now.
+    pub(super) fn now(stage: StageName, key: &'a str) -> Self {
+        Self { stage, key, wait: Duration::ZERO, brief: false }
+    }
+
+    fn path(&self) -> String {
+        let Self { stage, key, wait, .. } = self;
+        match (stage, wait.as_millis()) {
+            (StageName::Account, _) => format!("/internal/v1/accounts/{key}"),
+            (StageName::Inflight | StageName::Confirmed, 0) => format!("/internal/v1/payments/{key}"),
+            (StageName::Inflight | StageName::Confirmed, wait_ms) => {
+                format!("/internal/v1/payments/{key}?waitMs={wait_ms}")
+            }
+        }
+    }
+}
+
+/// What the owner said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Its JSON.
+    Found(Bytes),
+    /// It has no such key.
+    Unknown,
+}
+
+/// Why nobody could say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AskError {
+    /// No pod owns the key's partition.
+    #[error("no pod owns the key")]
+    NoOwner,
+    /// The pod that was asked no longer owns the key.
+    #[error("the key has moved")]
+    Moved,
+    /// The owner is restoring the partition.
+    #[error("the owner is restoring")]
+    Restoring,
+    /// The owner does not answer, or not as agreed.
+    #[error("the owner does not answer")]
+    Unreachable,
+}
+
+/// What the gateway reads of a pod's `GET /control`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Control {
+    partitions: Vec<ControlPartition>,
+    figures: Option<ControlFigures>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ControlPartition {
+    partition: i32,
+    state: String,
+    count: i64,
+    value: BTreeMap<String, i128>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ControlFigures {
+    today: Sum,
+}
+
+/// The reports of all pods of a stage, and how many partitions they must cover.
+#[derive(Debug, Clone)]
+pub(super) struct Controls {
+    pub(super) partitions: i32,
+    pub(super) pods: Vec<Control>,
+}
+
+impl Controls {
+    /// What the stage has counted; `None` unless every partition is reported exactly once and restored.
+    pub(super) fn progress(&self) -> Option<Sum> {
+        let mut missing: BTreeSet<i32> = (0..self.partitions).collect();
+        let mut sum = Sum::default();
+        for line in self.pods.iter().flat_map(|pod| &pod.partitions) {
+            if line.state == "restoring" || !missing.remove(&line.partition) {
+                return None;
+            }
+            sum.add(line.count, &line.value)?;
+        }
+        missing.is_empty().then_some(sum)
+    }
+
+    /// What the stage has finished today.
+    pub(super) fn today(&self) -> Option<Sum> {
+        self.progress()?;
+        let mut sum = Sum::default();
+        for pod in &self.pods {
+            let today = &pod.figures.as_ref()?.today;
+            sum.add(today.count, &today.value)?;
+        }
+        Some(sum)
+    }
+}
+
+/// The pods of the stages.
+pub(super) trait Peers: Send + Sync {
+    /// Asks the owner of a key.
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>>;
+    /// Asks all pods of a stage for their reports.
+    fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>>;
+}
+
+/// Over HTTP.
+pub(super) struct HttpPeers {
+    client: reqwest::Client,
+    directory: Directory,
+}
+
+impl HttpPeers {
+    /// Opens no connection yet.
+    pub(super) fn new(directory: Directory) -> reqwest::Result<Self> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(256)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { client, directory })
+    }
+
+    async fn get(&self, pod: &str, path: &str, timeout: Duration) -> Result<Answer, AskError> {
+        let unreachable = |error: reqwest::Error| {
+            debug!(%error, pod, "a pod does not answer");
+            AskError::Unreachable
+        };
+        let request = self.client.get(format!("http://{pod}{path}")).timeout(timeout);
+        let response = request.send().await.map_err(unreachable)?;
+        match response.status() {
+            StatusCode::OK => response.bytes().await.map(Answer::Found).map_err(unreachable),
+            StatusCode::NOT_FOUND => Ok(Answer::Unknown),
+            StatusCode::MISDIRECTED_REQUEST => Err(AskError::Moved),
+            StatusCode::SERVICE_UNAVAILABLE => Err(AskError::Restoring),
+            _ => Err(AskError::Unreachable),
+        }
+    }
+
+    async fn ask_owner(&self, question: &Question<'_>) -> Result<Answer, AskError> {
+        let owners = self.directory.owners();
+        let owner = owners.owner(question.stage, question.key).ok_or(AskError::NoOwner)?;
+        self.get(owner, &question.path(), REQUEST_TIMEOUT + question.wait).await
+    }
+
+    async fn ask_twice(&self, question: &Question<'_>) -> Result<Answer, AskError> {
+        match self.ask_owner(question).await {
+            Err(AskError::NoOwner | AskError::Moved | AskError::Unreachable) if !question.brief => {
+                self.directory.refresh().await;
+                self.ask_owner(question).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl Peers for HttpPeers {
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>> {
+        let total = if question.brief { BRIEF_TIMEOUT } else { TOTAL_TIMEOUT + question.wait };
+        async move {
+            let answer = tokio::time::timeout(total, self.ask_twice(&question)).await;
+            answer.unwrap_or(Err(AskError::Unreachable))
+        }
+        .boxed()
+    }
+
+    fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
+        async move {
+            let owners = self.directory.owners();
+            let partitions = owners.partitions(stage).ok_or(AskError::NoOwner)?;
+            let reports = owners.pods(stage).into_iter().map(|pod| async move {
+                match self.get(pod, "/control", REQUEST_TIMEOUT).await? {
+                    Answer::Found(json) => {
+                        serde_json::from_slice(&json).map_err(|_| AskError::Unreachable)
+                    }
+                    Answer::Unknown => Err(AskError::Unreachable),
+                }
+            });
+            Ok(Controls { partitions, pods: try_join_all(reports).await? })
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn controls(partitions: i32, pods: &[&str]) -> Controls {
+        let pods = pods.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+        Controls { partitions, pods }
+    }
+
+    const ZERO: &str = r#"{"partitions":[{"partition":0,"state":"running","count":2,"value":{"USD":5}}],
+        "figures":{"perSecond":1.0,"latencyP99Ms":2.5,"today":{"count":1,"value":{"USD":3}}}}"#;
+    const ONE: &str = r#"{"partitions":[{"partition":1,"state":"paused","count":3,"value":{"EUR":7}}],
+        "figures":{"today":{"count":2,"value":{"USD":4}}}}"#;
+
+    #[test]
+    fn reports_add_up_when_every_partition_is_there_once() {
+        let all = controls(2, &[ZERO, ONE]);
+        let value = BTreeMap::from([("EUR".to_owned(), 7), ("USD".to_owned(), 5)]);
+        assert_eq!(all.progress(), Some(Sum { count: 5, value }));
+        let value = BTreeMap::from([("USD".to_owned(), 7)]);
+        assert_eq!(all.today(), Some(Sum { count: 3, value }));
+    }
+
+    #[test]
+    fn a_partition_that_is_missing_doubled_or_restoring_makes_the_sum_unknown() {
+        let restoring = ONE.replace("paused", "restoring");
+        for pods in [&[ZERO][..], &[ZERO, ONE, ONE], &[ZERO, restoring.as_str()], &[]] {
+            assert_eq!(controls(2, pods).progress(), None, "{pods:?}");
+            assert_eq!(controls(2, pods).today(), None, "{pods:?}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_in_the_query() {
+        let mut question = Question::now(StageName::Confirmed, "p-1");
+        assert_eq!(question.path(), "/internal/v1/payments/p-1");
+        question.wait = Duration::from_secs(2);
+        assert_eq!(question.path(), "/internal/v1/payments/p-1?waitMs=2000");
+        assert_eq!(Question::now(StageName::Account, "a").path(), "/internal/v1/accounts/a");
+    }
+}

@@ -1,0 +1,222 @@
+//! Errors as RFC 9457 `application/problem+json`, with stable `snake_case` codes. Pure.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kpay_domain::intake::RECORD_BYTES_MAX;
+use kpay_domain::{Intake, Malformed, Reason};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Media type of every error.
+pub(super) const CONTENT_TYPE: &str = "application/problem+json";
+const TYPE_BASE: &str = "https://kpay.dev/problems/";
+
+/// What went wrong, for people and for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Identifies the kind of problem; ends in the code.
+    #[serde(rename = "type")]
+    #[schema(example = "https://kpay.dev/problems/amount_not_integer")]
+    pub kind: String,
+    /// The kind in a few words.
+    #[schema(example = "The request cannot be read")]
+    pub title: Cow<'static, str>,
+    /// The HTTP status.
+    #[schema(example = 400)]
+    pub status: u16,
+    /// What went wrong this time.
+    #[schema(example = "amount.value is an integer of minor units (cents, for USD)")]
+    pub detail: String,
+    /// Stable code.
+    #[schema(example = "amount_not_integer")]
+    pub code: Cow<'static, str>,
+    /// The field, by its JSON path, or the header that is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "amount.value")]
+    pub field: Option<Cow<'static, str>>,
+    /// Where the resource in question is found, once it exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/v1/payments/p-1")]
+    pub instance: Option<String>,
+}
+
+/// An error on its way to the caller: boxed, since the usual answer is none.
+pub(super) type Failure = Box<Problem>;
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Failure {
+        let code = code.into();
+        Box::new(Self {
+            kind: format!("{TYPE_BASE}{code}"),
+            title: Cow::Borrowed(title),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            field: None,
+            instance: None,
+        })
+    }
+
+    fn on(mut self: Box<Self>, field: &'static str) -> Failure {
+        self.field = Some(Cow::Borrowed(field));
+        self
+    }
+
+    /// Says where to look later.
+    pub(super) fn at(mut self: Box<Self>, instance: String) -> Failure {
+        self.instance = Some(instance);
+        self
+    }
+
+    /// 400: cannot be read as what it should be.
+    pub(super) fn malformed(malformed: &Malformed) -> Failure {
+        let Malformed { code, field, detail } = malformed;
+        Self::new(StatusCode::BAD_REQUEST, *code, "The request cannot be read", format!("{field} {detail}"))
+            .on(field)
+    }
+
+    /// 400: an id in the path that can be nobody's.
+    pub(super) fn bad_id(detail: &str) -> Failure {
+        Self::new(StatusCode::BAD_REQUEST, "id_invalid", "The request cannot be read", format!("id {detail}"))
+            .on("id")
+    }
+
+    /// 400: the path names one account, the body another.
+    pub(super) fn account_differs() -> Failure {
+        let detail = "account is another than that of the path; leave it out";
+        Self::new(StatusCode::BAD_REQUEST, "account_differs", "The request cannot be read", detail).on("account")
+    }
+
+    /// 400: the connection ended within the body.
+    pub(super) fn body_incomplete() -> Failure {
+        let detail = "the body ended early";
+        Self::new(StatusCode::BAD_REQUEST, "body_incomplete", "The request cannot be read", detail).on("body")
+    }
+
+    /// 413.
+    pub(super) fn body_too_large() -> Failure {
+        let detail = format!("the body has more than {RECORD_BYTES_MAX} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large", detail).on("body")
+    }
+
+    /// 415.
+    pub(super) fn content_type() -> Failure {
+        let (code, title) = ("content_type_unknown", "The content type is not supported");
+        let detail = "send application/json, uncompressed, and say so in content-type";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code, title, detail).on("content-type")
+    }
+
+    /// 422: can be read, and breaks a rule that needs no account to be known.
+    pub(super) fn refused(intake: &Intake, reason: &Reason) -> Failure {
+        let payment = matches!(intake, Intake::Payment(_));
+        let (field, detail) = match reason {
+            Reason::AmountNotPositive if is_opening(intake) => ("funding", "funding must not be negative"),
+            Reason::AmountNotPositive => ("amount.value", "amount.value must be positive"),
+            Reason::SameAccount => ("to", "from and to are one account"),
+            Reason::CurrencyUnknown if payment || !is_opening(intake) => {
+                ("amount.currency", "amount.currency is no currency of ISO 4217 that is paid with")
+            }
+            Reason::CurrencyUnknown => ("currency", "currency is no currency of ISO 4217 that is paid with"),
+            _ => ("body", "the request breaks a rule"),
+        };
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Self::new(status, reason.code().to_owned(), "The request breaks a rule; nothing was done", detail)
+            .on(field)
+    }
+
+    /// 409.
+    pub(super) fn conflict(location: String) -> Failure {
+        let detail = "the id was used before with another body";
+        let title = "The id belongs to another request";
+        Self::new(StatusCode::CONFLICT, "idempotency_conflict", title, detail).on("id").at(location)
+    }
+
+    /// 404.
+    pub(super) fn payment_unknown() -> Failure {
+        let detail = "no payment or account command has this id";
+        Self::new(StatusCode::NOT_FOUND, "payment_unknown", "Not found", detail).on("id")
+    }
+
+    /// 404.
+    pub(super) fn account_unknown() -> Failure {
+        let detail = "no account has this id";
+        Self::new(StatusCode::NOT_FOUND, Reason::UnknownAccount.label(), "Not found", detail).on("id")
+    }
+
+    /// 404 of a path that is none of ours.
+    pub(super) fn route_unknown() -> Failure {
+        let detail = "nothing is served at this path; /openapi.json lists what is";
+        Self::new(StatusCode::NOT_FOUND, "route_unknown", "Not found", detail)
+    }
+
+    /// 405.
+    pub(super) fn method_not_allowed() -> Failure {
+        let detail = "the path is served, not by this method; see the header allow";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
+    }
+
+    /// 503: the log did not take the record, or did not say so in time. The same request may be sent again.
+    pub(super) fn kafka_unavailable() -> Failure {
+        let title = "The pipeline cannot be reached";
+        let detail = "the log did not confirm the record; send the same request, with the same id, again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable", title, detail)
+    }
+
+    /// 503: the pod that knows the answer cannot give it now.
+    pub(super) fn owner_unavailable() -> Failure {
+        let title = "The state cannot be read now";
+        let detail = "the pod that owns the key is restoring or does not answer";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "owner_unavailable", title, detail)
+    }
+
+    /// 503: too slow.
+    pub(super) fn timed_out() -> Failure {
+        let detail = "the request took too long; send the same request, with the same id, again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", "The pipeline is too slow", detail)
+    }
+
+    /// 500: a defect.
+    pub(super) fn internal() -> Failure {
+        let title = "An error of the gateway";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, "this should not happen")
+    }
+}
+
+fn is_opening(intake: &Intake) -> bool {
+    matches!(intake, Intake::Account(command) if matches!(command.action, kpay_domain::Action::Open { .. }))
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// A [`Failure`] as an answer.
+#[derive(Debug)]
+pub(super) struct Rejected(Failure);
+
+impl From<Failure> for Rejected {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+impl IntoResponse for Rejected {
+    fn into_response(self) -> Response {
+        self.0.into_response()
+    }
+}

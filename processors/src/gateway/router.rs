@@ -1,0 +1,85 @@
+//! The routes, their description, and what every request goes through. No I/O of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Problem, Rejected};
+use super::{App, accounts, payments, pipeline};
+
+/// Longer than the longest wait with all that may come before.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
+const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/accounts, GET /v1/accounts/{id}, \
+    POST /v1/accounts/{id}/fund, GET /v1/pipeline; described by /openapi.json\n";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "kpay",
+        description = "Payments over Kafka, exactly once. Amounts are integers of minor units. Errors are \
+            problem details (RFC 9457) with stable codes. A request with an id may be sent again at any time.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    servers((url = "/")),
+    tags(
+        (name = "payments", description = "Pay, and see what became of it"),
+        (name = "accounts", description = "Open, fund and look at accounts"),
+        (name = "pipeline", description = "The pipeline as a whole"),
+    ),
+)]
+struct Description;
+
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(payments::create))
+        .routes(routes!(payments::get))
+        .routes(routes!(accounts::open))
+        .routes(routes!(accounts::get))
+        .routes(routes!(accounts::fund))
+        .routes(routes!(pipeline::get))
+}
+
+/// The description of the API as OpenAPI 3.1, indented.
+pub fn openapi_json() -> String {
+    let mut text = documented().to_openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Everything that the gateway serves.
+pub(super) fn router(app: Arc<App>) -> Router {
+    let description: Arc<str> = openapi_json().into();
+    let (routes, _) = documented().split_for_parts();
+    routes
+        .route("/", get(async || INDEX))
+        .route(
+            "/openapi.json",
+            get(async move || ([(header::CONTENT_TYPE, "application/json")], description.to_string())),
+        )
+        .fallback(async || Rejected::from(Problem::route_unknown()))
+        .method_not_allowed_fallback(async || Rejected::from(Problem::method_not_allowed()))
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
+        .with_state(app)
+}
+
+/// Bounds the time, and counts.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
+        .await
+        .unwrap_or_else(|_| Problem::timed_out().into_response());
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    app.status.metrics.record(&method, route, response.status(), begin.elapsed());
+    response
+}

@@ -1,0 +1,18 @@
+//! The kpay processors: stages wired to Kafka, the pod's control endpoint, and the gateway.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`stage`] | the business of each stage over the engine of `kpay-streams` |
+//! | [`pod`] | what every pod has: worker threads, the phase watch, port 9090 |
+//! | [`gateway`] | the public REST API |
+//! | [`names`] | topics and groups of a pipeline |
+//! | [`ids`] | the window of known ids |
+//! | [`lookup`] | reads one record of a topic by its offset |
+
+pub mod args;
+pub mod gateway;
+pub mod ids;
+pub mod lookup;
+pub mod names;
+pub mod pod;
+pub mod stage;

@@ -1,0 +1,78 @@
+//! The `kpay` binary: parses arguments and calls `run`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use kpay::args::{Cli, Command};
+use kpay::{gateway, pod};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+// The data path allocates small and often; jemalloc keeps both its time and the resident memory low.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let pod = match &cli.command {
+        Command::Run(args) => &args.pod,
+        Command::Gateway(args) => &args.pod,
+    };
+    let filter = EnvFilter::try_new(&pod.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_target(false).init();
+    // Workers are threads of their own; these serve HTTP and the watch.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = format!("{error:#}"), "leaving");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let (stop, shutdown) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping");
+        stop.send_replace(true);
+    });
+    match cli.command {
+        Command::Run(args) => {
+            let phase = pod::phase::watch(&args.pod);
+            pod::run(args, phase, shutdown).await
+        }
+        Command::Gateway(args) => gateway_with_control(args, shutdown).await,
+    }
+}
+
+async fn gateway_with_control(
+    args: kpay::args::GatewayArgs,
+    shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let phase = pod::phase::watch(&args.pod);
+    let control = pod::control::PodControl::new(&args.pod, None, pod::control::Reports::default(), phase.clone());
+    let listener = tokio::net::TcpListener::bind(args.pod.listen).await?;
+    let router = pod::http::base(std::sync::Arc::new(control));
+    let server = tokio::spawn(pod::http::serve(listener, router, shutdown.clone()));
+    let mut stopping = shutdown.clone();
+    let result = gateway::run(args, phase, async move { drop(stopping.wait_for(|stop| *stop).await) }).await;
+    if result.is_err() {
+        server.abort();
+    } else {
+        server.await??;
+    }
+    result
+}

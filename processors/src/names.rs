@@ -1,0 +1,103 @@
+//! Topics and groups of a pipeline. Pure.
+
+use kpay_streams::out::TopicIndex;
+
+/// A stage of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum StageName {
+    /// Known ids, validation, the intake's gate.
+    Inflight,
+    /// Balances and the ledger.
+    Account,
+    /// Outcomes for the outside, totals, status.
+    Confirmed,
+}
+
+impl StageName {
+    /// As in names of topics, groups and pods.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inflight => "inflight",
+            Self::Account => "account",
+            Self::Confirmed => "confirmed",
+        }
+    }
+
+    /// The topic that the stage reads.
+    pub fn input(self) -> TopicName {
+        match self {
+            Self::Inflight => TopicName::Incoming,
+            Self::Account => TopicName::Inflight,
+            Self::Confirmed => TopicName::Complete,
+        }
+    }
+
+    /// The topics of the stage: the input, then what it writes or restores from.
+    pub fn topics(self) -> &'static [TopicName] {
+        use TopicName::{Checkpoints, Complete, Confirmed, Dlq, Incoming, Inflight, Ledger};
+        match self {
+            Self::Inflight => &[Incoming, Inflight, Complete, Dlq],
+            Self::Account => &[Inflight, Ledger, Checkpoints, Complete, Dlq],
+            Self::Confirmed => &[Complete, Confirmed, Dlq],
+        }
+    }
+
+    /// Where a topic stands in [`StageName::topics`].
+    pub fn index(self, topic: TopicName) -> TopicIndex {
+        let found = self.topics().iter().position(|t| *t == topic);
+        TopicIndex(found.expect("a stage asks only for its own topics"))
+    }
+}
+
+/// A topic of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicName {
+    /// What enters, by payment id.
+    Incoming,
+    /// Steps, by account.
+    Inflight,
+    /// Every outcome, by payment id.
+    Complete,
+    /// What the outside may see, by payment id.
+    Confirmed,
+    /// Every change of a balance, by account.
+    Ledger,
+    /// Newest state of dirty accounts, by account; compacted.
+    Checkpoints,
+    /// Records that nobody could read.
+    Dlq,
+}
+
+impl TopicName {
+    /// The name after the prefix.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "payment.incoming",
+            Self::Inflight => "payment.inflight",
+            Self::Complete => "payment.complete",
+            Self::Confirmed => "payment.confirmed",
+            Self::Ledger => "account.ledger",
+            Self::Checkpoints => "account.checkpoints",
+            Self::Dlq => "ops.dlq",
+        }
+    }
+}
+
+/// The names of one pipeline.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Before every topic, group and transactional id.
+    pub prefix: String,
+}
+
+impl Names {
+    /// Full name of a topic.
+    pub fn topic(&self, topic: TopicName) -> String {
+        format!("{}{}", self.prefix, topic.as_str())
+    }
+
+    /// The consumer group of a stage.
+    pub fn group(&self, stage: StageName) -> String {
+        format!("{}{}", self.prefix, stage.as_str())
+    }
+}

@@ -1,0 +1,49 @@
+//! What every pod has: the phase watch, the worker threads, and port 9090.
+
+pub mod control;
+pub mod http;
+pub mod phase;
+pub mod queries;
+pub mod workers;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::args::RunArgs;
+use crate::pod::control::PodControl;
+use crate::pod::phase::Learned;
+
+/// Runs one stage until `shutdown` changes. Leaves with an error when a worker ends by itself.
+pub async fn run(
+    args: RunArgs,
+    phase: watch::Receiver<Option<Learned>>,
+    mut shutdown: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(args.pod.listen)
+        .await
+        .with_context(|| format!("KPAY_LISTEN: cannot listen on {}", args.pod.listen))?;
+    let setup = args.clone();
+    let stage = tokio::task::spawn_blocking(move || workers::Stage::open(&setup)).await??;
+    let control = Arc::new(PodControl::new(&args.pod, Some(args.stage.as_str()), stage.reports(), phase.clone()));
+    let router = http::router(Arc::clone(&control), stage.queries());
+    let stopping = shutdown.clone();
+    let server = tokio::spawn(http::serve(listener, router, stopping));
+    let gate = stage.gate();
+    let follow = tokio::spawn(phase::follow(phase, gate));
+    let threads = tokio::task::spawn_blocking({
+        let shutdown = shutdown.clone();
+        move || stage.run(&shutdown)
+    });
+    let result = threads.await?;
+    info!("workers have stopped");
+    follow.abort();
+    if !*shutdown.borrow_and_update() {
+        server.abort();
+    } else {
+        server.await??;
+    }
+    result
+}

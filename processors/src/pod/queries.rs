@@ -1,0 +1,178 @@
+//! Interactive queries: the live state of the partitions that this pod owns. Only I/O.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kpay_domain::fingerprint::id_hash;
+use kpay_domain::{Intake, Outcome, confirmed, intake};
+use kpay_kafka::partition::partition_of;
+use kpay_streams::control::PartitionState;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use serde_json::{Value, json};
+
+use crate::ids::{CommittedIds, Known};
+use crate::lookup::Lookup;
+use crate::names::StageName;
+use crate::pod::control::Reports;
+use crate::stage::account::Accounts;
+
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between two looks for an outcome that somebody waits for.
+const WAIT_POLL: Duration = Duration::from_millis(2);
+
+/// What a pod answers to its peers.
+#[derive(Clone)]
+pub struct Queries {
+    pub(crate) stage: StageName,
+    pub(crate) input_partitions: i32,
+    pub(crate) reports: Reports,
+    pub(crate) ids: Arc<CommittedIds>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) lookup: Option<Arc<Lookup>>,
+}
+
+/// An answer, before it is HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Here it is.
+    Found(Vec<u8>),
+    /// The partition is here and has no such key.
+    Unknown,
+    /// Somebody else owns the key.
+    Elsewhere,
+    /// The partition is being restored, or the log does not answer.
+    Later,
+}
+
+impl Queries {
+    /// Whether this pod can speak for a key.
+    fn partition(&self, key: &str) -> Result<i32, Answer> {
+        let partition = partition_of(key.as_bytes(), self.input_partitions);
+        let state = self.reports.workers.iter().find_map(|worker| {
+            worker.partitions.lock().get(&partition).map(|report| report.state)
+        });
+        match state {
+            None => Err(Answer::Elsewhere),
+            Some(PartitionState::Restoring) => Err(Answer::Later),
+            Some(PartitionState::Running | PartitionState::Paused) => Ok(partition),
+        }
+    }
+
+    /// The balance of an account.
+    pub fn account(&self, id: &str) -> Answer {
+        let partition = match self.partition(id) {
+            Ok(partition) if self.stage == StageName::Account => partition,
+            Ok(_) => return Answer::Elsewhere,
+            Err(answer) => return answer,
+        };
+        match self.accounts.get(partition, id) {
+            None => Answer::Later,
+            Some(None) => Answer::Unknown,
+            Some(Some(account)) => found(&json!({
+                "id": id,
+                "currency": account.currency.as_str(),
+                "balance": account.balance_minor,
+                "status": account.status.as_str(),
+                "version": account.version,
+            })),
+        }
+    }
+
+    /// What the stage knows of a payment; with `wait` it is waited for.
+    pub async fn payment(&self, id: &str, wait: Duration) -> Answer {
+        let deadline = Instant::now() + wait;
+        let mut commits = None;
+        loop {
+            let now = self.commits();
+            if commits != Some(now) {
+                commits = Some(now);
+                match self.known(id) {
+                    Ok((partition, known)) => return self.read(partition, known).await,
+                    Err(Answer::Unknown) => {}
+                    Err(answer) => return answer,
+                }
+            }
+            if Instant::now() >= deadline {
+                return Answer::Unknown;
+            }
+            tokio::time::sleep(WAIT_POLL).await;
+        }
+    }
+
+    fn commits(&self) -> u64 {
+        self.reports.workers.iter().map(|w| w.commits.load(Ordering::Relaxed)).sum()
+    }
+
+    fn known(&self, id: &str) -> Result<(i32, Known), Answer> {
+        if self.stage == StageName::Account {
+            return Err(Answer::Elsewhere);
+        }
+        let partition = self.partition(id)?;
+        match self.ids.get(partition, &id_hash(id)) {
+            None => Err(Answer::Later),
+            Some(None) => Err(Answer::Unknown),
+            Some(Some(known)) => Ok((partition, known)),
+        }
+    }
+
+    async fn read(&self, partition: i32, known: Known) -> Answer {
+        let Some(lookup) = self.lookup.clone() else { return Answer::Later };
+        let stage = self.stage;
+        let read = tokio::task::spawn_blocking(move || {
+            lookup.get(partition, known.offset, LOOKUP_TIMEOUT, |message| match stage {
+                StageName::Inflight => intake_of(message).map(|intake| {
+                    json!({
+                        "known": true,
+                        "fingerprint": format!("{:012x}", known.tag),
+                        "intake": body(&intake),
+                    })
+                }),
+                StageName::Account | StageName::Confirmed => {
+                    let outcome = Outcome::decode(message.payload().unwrap_or_default()).ok()?;
+                    let mut json = Vec::new();
+                    confirmed::to_json(&outcome, &mut json);
+                    serde_json::from_slice(&json).ok()
+                }
+            })
+        });
+        match read.await {
+            Ok(Ok(Some(Some(value)))) => found(&value),
+            Ok(Ok(Some(None) | None)) => Answer::Unknown,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "lookup");
+                Answer::Later
+            }
+            Err(_) => Answer::Later,
+        }
+    }
+}
+
+fn intake_of(message: &BorrowedMessage<'_>) -> Option<Intake> {
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        headers.iter().filter(|h| h.key == name).last()?.value.and_then(|v| std::str::from_utf8(v).ok())
+    };
+    intake::parse(message.payload()?, header("content-type"), header("kpay-kind")).ok()
+}
+
+/// The body as a caller would have sent it by REST.
+fn body(intake: &Intake) -> Value {
+    match intake {
+        Intake::Payment(payment) => json!({
+            "id": payment.id.as_str(),
+            "from": payment.from.as_str(),
+            "to": payment.to.as_str(),
+            "amount": {"value": payment.amount.minor, "currency": payment.amount.currency.as_str()},
+            "reference": payment.reference.as_ref().map(kpay_domain::Reference::as_str),
+        }),
+        Intake::Account(command) => json!({
+            "id": command.id.as_str(),
+            "account": command.account.as_str(),
+        }),
+    }
+}
+
+fn found(value: &Value) -> Answer {
+    Answer::Found(value.to_string().into_bytes())
+}

@@ -1,0 +1,211 @@
+//! The inflight stage: a known id, a readable request, the checks of the request → accepted, once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kpay_domain::inflight::{Admission, Policy, decide};
+use kpay_domain::{Intake, Malformed, Progress, intake};
+use kpay_domain::fingerprint::{fingerprint, id_hash};
+use kpay_streams::log::{LogError, Reader, Start, Until};
+use kpay_streams::out::{DeadLetter, Out, TopicIndex};
+use kpay_streams::record::Record;
+use kpay_streams::stage::Stage;
+
+use crate::ids::{CommittedIds, Ids, Known, tag_of};
+use crate::names::{Names, StageName, TopicName};
+use crate::stage::counters::{Counters, Pending};
+
+const STAGE: StageName = StageName::Inflight;
+
+/// State and outputs of the stage. Its ids are rebuilt from `payment.incoming` itself.
+pub struct InflightStage {
+    incoming: TopicIndex,
+    inflight: TopicIndex,
+    complete: TopicIndex,
+    dlq: TopicIndex,
+    incoming_name: String,
+    incoming_partitions: i32,
+    policy: Policy,
+    ids: Ids,
+    progress: Progresses,
+    counters: Arc<Counters>,
+    pending: Pending,
+}
+
+/// Progress by partition: committed, and as the open transaction sees it.
+#[derive(Debug, Default)]
+pub struct Progresses(HashMap<i32, (Progress, Progress)>);
+
+impl Progresses {
+    /// Takes a partition over, with the metadata of its last commit (empty: it never had one).
+    pub fn restore(&mut self, partition: i32, metadata: &str) -> Result<(), LogError> {
+        let progress = if metadata.is_empty() {
+            Progress::default()
+        } else {
+            Progress::from_text(metadata)
+                .map_err(|e| LogError::Unavailable(format!("metadata {metadata:?} of partition {partition}: {e}")))?
+        };
+        self.0.insert(partition, (progress.clone(), progress));
+        Ok(())
+    }
+
+    /// Counts one intake.
+    pub fn record(&mut self, partition: i32, intake: &Intake) {
+        if let Some((_, open)) = self.0.get_mut(&partition) {
+            open.record(intake);
+        }
+    }
+
+    /// The text that the commit carries.
+    pub fn text(&self, partition: i32) -> String {
+        self.0.get(&partition).map(|(_, open)| open.to_text()).unwrap_or_default()
+    }
+
+    /// The transaction is committed.
+    pub fn fold(&mut self) {
+        for (committed, open) in self.0.values_mut().filter(|(committed, open)| committed != open) {
+            committed.clone_from(open);
+        }
+    }
+
+    /// The transaction is aborted.
+    pub fn discard(&mut self) {
+        for (committed, open) in self.0.values_mut().filter(|(committed, open)| committed != open) {
+            open.clone_from(committed);
+        }
+    }
+
+    /// Drops a partition.
+    pub fn revoke(&mut self, partition: i32) {
+        self.0.remove(&partition);
+    }
+}
+
+impl InflightStage {
+    /// A stage whose known ids are `shared` with the pod's queries. `window_ms` is how long an id is remembered.
+    pub fn new(
+        names: &Names,
+        incoming_partitions: i32,
+        policy: Policy,
+        shared: Arc<CommittedIds>,
+        window_ms: i64,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self {
+            incoming: STAGE.index(TopicName::Incoming),
+            inflight: STAGE.index(TopicName::Inflight),
+            complete: STAGE.index(TopicName::Complete),
+            dlq: STAGE.index(TopicName::Dlq),
+            incoming_name: names.topic(TopicName::Incoming),
+            incoming_partitions,
+            policy,
+            ids: Ids::new(shared, window_ms),
+            progress: Progresses::default(),
+            counters,
+            pending: Pending::default(),
+        }
+    }
+
+    fn dead(&mut self, record: &Record<'_>, code: &'static str, detail: &str, out: &mut Out) {
+        self.pending.dead_letters += 1;
+        let source_topic = &self.incoming_name;
+        out.dead_letter(self.dlq, &DeadLetter { record, source_topic, stage: STAGE.as_str(), code, detail });
+    }
+}
+
+/// Reads a record of payment.incoming, whatever its form.
+pub fn read(record: &Record<'_>) -> Result<Intake, Malformed> {
+    let text = |name| record.headers.get(name).and_then(|v| std::str::from_utf8(v).ok());
+    intake::parse(record.value, text("content-type"), text("kpay-kind"))
+}
+
+impl Stage for InflightStage {
+    fn restore(
+        &mut self,
+        partition: i32,
+        committed: i64,
+        metadata: &str,
+        reader: &mut dyn Reader,
+    ) -> Result<(), LogError> {
+        self.progress.restore(partition, metadata)?;
+        self.ids.restore(partition);
+        let from = Start::Timestamp(reader.now_ms().saturating_sub(self.ids.window_ms()));
+        let Self { ids, incoming, incoming_partitions, .. } = self;
+        reader.read(*incoming, partition, from, Until::Offset(committed), &mut |record| {
+            if let Ok(intake) = read(record) {
+                let id = intake.id().as_str();
+                let home = kpay_kafka::partition::partition_of(id.as_bytes(), *incoming_partitions);
+                if home == partition {
+                    let known = Known { tag: tag_of(fingerprint(&intake)), offset: record.offset };
+                    ids.restored(partition, id_hash(id), known, record.timestamp_ms);
+                }
+            }
+        })?;
+        self.ids.publish(partition);
+        Ok(())
+    }
+
+    fn revoke(&mut self, partition: i32) {
+        self.ids.revoke(partition);
+        self.progress.revoke(partition);
+    }
+
+    fn process(&mut self, record: &Record<'_>, now_ms: i64, out: &mut Out) {
+        self.pending.received += 1;
+        let intake = match read(record) {
+            Ok(intake) => intake,
+            Err(malformed) => return self.dead(record, malformed.code, &malformed.to_string(), out),
+        };
+        let id = intake.id();
+        if out.partition_of(self.incoming, id.as_str().as_bytes()) != record.partition {
+            // Its copies lie in the partition of the id; there, and only there, they can be told apart.
+            let mut headers = Vec::new();
+            record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+            self.pending.rekeyed += 1;
+            out.send_with_headers(self.incoming, id.as_str().as_bytes(), headers, |buffer| {
+                buffer.extend_from_slice(record.value);
+            });
+            return;
+        }
+        let hash = id_hash(id.as_str());
+        let tag = tag_of(fingerprint(&intake));
+        match self.ids.get(record.partition, &hash) {
+            Some(known) if known.tag == tag => {
+                self.pending.duplicates += 1;
+                return;
+            }
+            Some(_) => {
+                let detail = "the id was used before with another body";
+                return self.dead(record, "idempotency_conflict", detail, out);
+            }
+            None => {}
+        }
+        self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, record.timestamp_ms);
+        self.progress.record(record.partition, &intake);
+        self.pending.accepted += 1;
+        match decide(intake, &self.policy, now_ms) {
+            Admission::Accept(command) => {
+                out.send(self.inflight, command.account_id().as_str().as_bytes(), |b| command.encode(b));
+            }
+            Admission::Reject(outcome) => {
+                out.send(self.complete, outcome.id().as_str().as_bytes(), |b| outcome.encode(b));
+            }
+        }
+    }
+
+    fn metadata(&self, partition: i32) -> String {
+        self.progress.text(partition)
+    }
+
+    fn commit(&mut self) {
+        self.ids.fold();
+        self.progress.fold();
+        self.pending.fold(&self.counters);
+    }
+
+    fn abort(&mut self) {
+        self.ids.discard();
+        self.progress.discard();
+        self.pending = Pending::default();
+    }
+}
