@@ -1,0 +1,106 @@
+//! The one way to write owned objects: server-side apply, by one field manager, in a fixed order, and only what
+//! differs from what there is. Orphans go last.
+
+use kpay_control::build::DesiredObjects;
+use kpay_control::differ::{is_subset, stable_hash};
+use kpay_control::names::{HASH_ANNOTATION, MANAGER};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+
+/// Whose objects these are.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner<'a> {
+    /// Namespace of the resource.
+    pub namespace: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+/// Brings what there is to what is desired. Writes nothing when nothing differs.
+pub async fn apply(
+    client: &Client,
+    owner: Owner<'_>,
+    desired: &DesiredObjects,
+    live: &DesiredObjects,
+) -> Result<(), Error> {
+    each(client, owner, &desired.service_accounts, &live.service_accounts).await?;
+    each(client, owner, &desired.roles, &live.roles).await?;
+    each(client, owner, &desired.role_bindings, &live.role_bindings).await?;
+    each(client, owner, &desired.services, &live.services).await?;
+    each(client, owner, &desired.budgets, &live.budgets).await?;
+    each(client, owner, &desired.stateful_sets, &live.stateful_sets).await?;
+    each(client, owner, &desired.deployments, &live.deployments).await?;
+    orphans(client, owner, &desired.deployments, &live.deployments).await?;
+    orphans(client, owner, &desired.stateful_sets, &live.stateful_sets).await?;
+    orphans(client, owner, &desired.budgets, &live.budgets).await?;
+    orphans(client, owner, &desired.services, &live.services).await?;
+    orphans(client, owner, &desired.role_bindings, &live.role_bindings).await?;
+    orphans(client, owner, &desired.roles, &live.roles).await?;
+    orphans(client, owner, &desired.service_accounts, &live.service_accounts).await
+}
+
+/// A kind of namespaced object that the operator owns.
+pub trait Owned:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + std::fmt::Debug
+    + Serialize
+    + DeserializeOwned
+{
+}
+
+impl<K> Owned for K where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned
+{
+}
+
+async fn each<K: Owned>(client: &Client, owner: Owner<'_>, desired: &[K], live: &[K]) -> Result<(), Error> {
+    let api = Api::<K>::namespaced(client.clone(), owner.namespace);
+    for object in desired {
+        let name = object.name_any();
+        let hash = stable_hash(&serde_json::to_value(object)?);
+        let mut object = object.clone();
+        object.annotations_mut().insert(HASH_ANNOTATION.to_owned(), hash);
+        let found = live.iter().find(|live| live.name_any() == name);
+        if let Some(found) = found
+            && is_subset(&serde_json::to_value(&object)?, &serde_json::to_value(found)?)
+        {
+            continue;
+        }
+        let kind = K::kind(&());
+        tracing::info!(%kind, name, created = found.is_none(), "apply");
+        let as_manager = PatchParams::apply(MANAGER).force();
+        api.patch(&name, &as_manager, &Patch::Apply(&object)).await.map_err(Error::api("apply", kind))?;
+    }
+    Ok(())
+}
+
+async fn orphans<K: Owned>(
+    client: &Client,
+    owner: Owner<'_>,
+    desired: &[K],
+    live: &[K],
+) -> Result<(), Error> {
+    let api = Api::<K>::namespaced(client.clone(), owner.namespace);
+    for object in live {
+        let name = object.name_any();
+        let ours = object.owner_references().iter().any(|reference| reference.uid == owner.uid);
+        let going = object.meta().deletion_timestamp.is_some();
+        if going || !ours || desired.iter().any(|desired| desired.name_any() == name) {
+            continue;
+        }
+        let kind = K::kind(&());
+        tracing::info!(%kind, name, "delete orphan");
+        api.delete(&name, &DeleteParams::background()).await.map_err(Error::api("delete", kind))?;
+    }
+    Ok(())
+}

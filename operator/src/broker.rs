@@ -1,0 +1,107 @@
+//! The administrator's side of Kafka, behind a trait so that a reconcile can be tested without a broker. Only
+//! I/O; every call blocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kpay_control::drain::Progress;
+use kpay_control::topics::TopicState;
+use kpay_kafka::admin::Admin;
+use kpay_kafka::config::Connection;
+use kpay_kafka::error::KafkaError;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the broker did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// Kafka's own answer.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// The task that waited for the answer ended.
+    #[error("the call was stopped")]
+    Stopped(#[from] tokio::task::JoinError),
+    /// The answer of a twin in a test.
+    #[error("{0}")]
+    Planted(&'static str),
+}
+
+/// One Kafka cluster, as an administrator sees it.
+pub trait Broker: Send + Sync {
+    /// All topics with the prefix.
+    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError>;
+    /// Makes a topic; one that exists is no error.
+    fn create_topic(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replication: i32,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), BrokerError>;
+    /// Sets some settings and leaves the others.
+    fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError>;
+    /// Deletes a topic; one that does not exist is no error.
+    fn delete_topic(&self, topic: &str) -> Result<(), BrokerError>;
+    /// How far a group is on a topic.
+    fn group_progress(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Progress>, BrokerError>;
+}
+
+/// Opens clusters by their bootstrap servers.
+pub trait Brokers: Send + Sync {
+    /// A client; it connects on the first call and closes when dropped.
+    fn open(&self, bootstrap_servers: &str) -> Result<Arc<dyn Broker>, BrokerError>;
+}
+
+/// Apache Kafka. A client lives for one pass, so that an operator at rest holds no connections or threads.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kafka;
+
+impl Brokers for Kafka {
+    fn open(&self, bootstrap_servers: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+        let connection = Connection {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            client_id: "kpay-operator".to_owned(),
+        };
+        Ok(Arc::new(Admin::new(connection, CALL_TIMEOUT)?))
+    }
+}
+
+impl Broker for Admin {
+    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError> {
+        let state = |s: kpay_kafka::admin::TopicState| TopicState {
+            partitions: s.partitions,
+            replication: s.replication,
+            config: s.config,
+        };
+        Ok(Admin::topics(self, prefix)?.into_iter().map(|(name, found)| (name, state(found))).collect())
+    }
+
+    fn create_topic(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replication: i32,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), BrokerError> {
+        Ok(Admin::create_topic(self, topic, partitions, replication, config)?)
+    }
+
+    fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {
+        Ok(Admin::alter_config(self, topic, set)?)
+    }
+
+    fn delete_topic(&self, topic: &str) -> Result<(), BrokerError> {
+        Ok(Admin::delete_topic(self, topic)?)
+    }
+
+    fn group_progress(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Progress>, BrokerError> {
+        let progress = |p: kpay_kafka::admin::PartitionProgress| Progress {
+            last_stable: p.last_stable,
+            high_watermark: p.high_watermark,
+            data_records_between: p.data_records_between,
+        };
+        let found = Admin::group_progress(self, group, topic)?;
+        Ok(found.into_iter().map(|(partition, found)| (partition, progress(found))).collect())
+    }
+}

@@ -1,0 +1,63 @@
+//! What reconciles share, and the little that is remembered between two of them. Pure but for its clients.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kpay_control::validate::DefaultImage;
+use kpay_crds::PaymentPipeline;
+use kube::runtime::events::Recorder;
+use kube::{Api, Client, ResourceExt};
+use parking_lot::Mutex;
+
+use crate::broker::Brokers;
+use crate::metrics::Metrics;
+use crate::pods::PodClient;
+use crate::topics::TopicsPass;
+
+/// What every reconcile shares.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Kafka clusters.
+    pub brokers: Arc<dyn Brokers>,
+    /// The pods' control endpoints.
+    pub pods: PodClient,
+    /// The operator's counters.
+    pub metrics: Metrics,
+    /// Writes Events.
+    pub recorder: Recorder,
+    /// Image of pipelines that name none.
+    pub default_image: DefaultImage,
+    /// What is remembered of each pipeline; only to do less, nothing depends on it.
+    pub memory: Mutex<HashMap<String, Memory>>,
+}
+
+/// What is remembered of a pipeline between two reconciles.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// The last look at the topics: for which generation, when, and what it found.
+    pub topics: Option<(Option<i64>, Instant, TopicsPass)>,
+    /// When the status was last written.
+    pub status_written: Option<Instant>,
+    /// Reconciles that failed one after the other.
+    pub failures: u32,
+}
+
+impl Context {
+    /// Changes what is remembered of a pipeline.
+    pub fn remember<T>(&self, resource: &PaymentPipeline, change: impl FnOnce(&mut Memory) -> T) -> T {
+        let key = resource.uid().unwrap_or_default();
+        change(self.memory.lock().entry(key).or_default())
+    }
+
+    /// What is remembered of a pipeline.
+    pub fn recall(&self, resource: &PaymentPipeline) -> Memory {
+        self.remember(resource, |memory| memory.clone())
+    }
+
+    /// The API of the resource's namespace.
+    pub fn api(&self, resource: &PaymentPipeline) -> Api<PaymentPipeline> {
+        Api::namespaced(self.client.clone(), &resource.namespace().unwrap_or_default())
+    }
+}

@@ -1,0 +1,79 @@
+//! The end of a pipeline, and the finalizer that lets its topics go with it. Only I/O.
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use kpay_control::names::TOPICS_FINALIZER;
+use kpay_control::validate::topic_prefix;
+use kpay_crds::{DeletionPolicy, PaymentPipeline};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::observe::observe;
+use crate::pods::is_live;
+use crate::reconcile::SOON;
+use crate::topics;
+
+/// Deletion: Kubernetes collects what is owned; topics go only when the user wants that, after the pods.
+pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Action, Error> {
+    if !resource.finalizers().iter().any(|finalizer| finalizer == TOPICS_FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let namespace = resource.namespace().unwrap_or_default();
+    let name = resource.name_any();
+    if resource.spec.topics.deletion_policy == DeletionPolicy::Delete {
+        if stop_pods(&context.client, &namespace, &name).await? {
+            return Ok(Action::requeue(SOON));
+        }
+        let prefix = topic_prefix(&namespace, &name, &resource.spec);
+        topics::delete(&context.brokers, &resource.spec.kafka.bootstrap_servers, &prefix).await?;
+    }
+    set_finalizers(resource, false, context).await?;
+    context.memory.lock().remove(&resource.uid().unwrap_or_default());
+    Ok(Action::await_change())
+}
+
+/// Deletes the workloads; true while pods are left.
+async fn stop_pods(client: &Client, namespace: &str, name: &str) -> Result<bool, Error> {
+    let observed = observe(client, namespace, name).await?;
+    let background = DeleteParams::background();
+    for set in observed.objects.stateful_sets.iter().filter(|set| set.metadata.deletion_timestamp.is_none()) {
+        let api = Api::<StatefulSet>::namespaced(client.clone(), namespace);
+        api.delete(&set.name_any(), &background).await.map_err(Error::api("delete", "StatefulSet"))?;
+    }
+    for deployment in observed.objects.deployments.iter().filter(|d| d.metadata.deletion_timestamp.is_none())
+    {
+        let api = Api::<Deployment>::namespaced(client.clone(), namespace);
+        api.delete(&deployment.name_any(), &background).await.map_err(Error::api("delete", "Deployment"))?;
+    }
+    tracing::debug!(left = observed.pods.len(), "waiting for pods to end");
+    Ok(observed.pods.iter().any(is_live))
+}
+
+/// True when it wrote: the next reconcile goes on with the new version.
+pub async fn keep_finalizer(resource: &PaymentPipeline, context: &Context) -> Result<bool, Error> {
+    let wanted = resource.spec.topics.deletion_policy == DeletionPolicy::Delete;
+    let present = resource.finalizers().iter().any(|finalizer| finalizer == TOPICS_FINALIZER);
+    if wanted != present {
+        set_finalizers(resource, wanted, context).await?;
+    }
+    Ok(wanted != present)
+}
+
+async fn set_finalizers(resource: &PaymentPipeline, with: bool, context: &Context) -> Result<(), Error> {
+    let mut finalizers = resource.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != TOPICS_FINALIZER);
+    if with {
+        finalizers.push(TOPICS_FINALIZER.to_owned());
+    }
+    let version: Value = resource.metadata.resource_version.clone().into();
+    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+    context
+        .api(resource)
+        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(Error::api("patch", "PaymentPipeline"))?;
+    Ok(())
+}

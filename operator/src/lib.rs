@@ -1,0 +1,20 @@
+//! The operator: the only writer to the API server, and the one that makes topics and proves a drain. Reconcile
+//! is observe (I/O) → validate (pure) → decide (pure) → build (pure) → apply (I/O) → status (one write); the
+//! pure parts are in `kpay-control`.
+
+pub mod apply;
+pub mod broker;
+pub mod context;
+pub mod controller;
+pub mod deletion;
+pub mod error;
+pub mod evidence;
+pub mod metrics;
+pub mod observe;
+pub mod pods;
+pub mod reconcile;
+pub mod record;
+pub mod run;
+pub mod serve;
+pub mod settings;
+pub mod topics;

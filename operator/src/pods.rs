@@ -1,0 +1,65 @@
+//! Asks pods at `:9090/control`. Only I/O.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use kpay_control::names::CONTROL_PORT;
+use kpay_control::report::{ControlReport, NoReport, Reports};
+use kube::ResourceExt;
+
+const TIMEOUT: Duration = Duration::from_secs(1);
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A client for the pods.
+#[derive(Clone, Debug)]
+pub struct PodClient(reqwest::Client);
+
+impl PodClient {
+    /// A client that keeps no idle connections for long.
+    ///
+    /// # Errors
+    /// When the client cannot be made; not without TLS.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(15))
+            .pool_max_idle_per_host(1)
+            .no_proxy()
+            .build()?;
+        Ok(Self(client))
+    }
+
+    /// The answers of all pods that live, asked at once.
+    pub async fn ask(&self, pods: &[Pod]) -> Reports {
+        let live = pods.iter().filter(|pod| is_live(pod));
+        join_all(live.map(|pod| async { (pod.name_any(), self.ask_one(pod).await) }))
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    async fn ask_one(&self, pod: &Pod) -> Result<ControlReport, NoReport> {
+        let ip =
+            pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).ok_or(NoReport::NoAddress)?;
+        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+        let url = format!("http://{host}:{CONTROL_PORT}/control");
+        let mut answer = self.0.get(url).send().await.map_err(|_| NoReport::Silent)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|_| NoReport::Silent)? {
+            if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+                return Err(NoReport::Garbled);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let report: ControlReport = serde_json::from_slice(&body).map_err(|_| NoReport::Garbled)?;
+        // An address that was given to another pod in between must not speak for this one.
+        if report.pod == pod.name_any() { Ok(report) } else { Err(NoReport::Garbled) }
+    }
+}
+
+/// Whether a pod may still do something: it has not ended.
+pub fn is_live(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
+}

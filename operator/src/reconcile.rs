@@ -1,0 +1,193 @@
+//! One reconcile of one pipeline, as a list of steps. I/O at both ends; what to do is decided in `kpay-control`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kpay_control::build::build;
+use kpay_control::drain::flowing;
+use kpay_control::phase::{Facts, Transition, next};
+use kpay_control::report::{Reports, figures};
+use kpay_control::status::{self, Input, Verdict};
+use kpay_control::validate::{Invalid, ValidatedPipeline, topic_prefix, validate};
+use kpay_crds::{PaymentPipeline, Phase};
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+
+use crate::apply::{Owner, apply};
+use crate::context::Context;
+use crate::deletion::{keep_finalizer, leave};
+use crate::error::Error;
+use crate::evidence::{ask_groups, evidence, whole, workload_reports};
+use crate::observe::observe;
+use crate::record::write_status;
+use crate::topics::{self, TopicsPass};
+
+/// Until the next look while something is under way.
+pub const SOON: Duration = Duration::from_millis(250);
+const AT_REST: Duration = Duration::from_secs(10);
+const TOPICS_EVERY: Duration = Duration::from_mins(1);
+const TOPICS_RETRY: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
+
+/// One reconcile.
+pub async fn reconcile(resource: Arc<PaymentPipeline>, context: Arc<Context>) -> Result<Action, Error> {
+    context.metrics.reconcile();
+    let action = Box::pin(step(&resource, &context)).await?;
+    context.remember(&resource, |memory| memory.failures = 0);
+    Ok(action)
+}
+
+/// When a failed reconcile is tried again: at once after a conflict, else with a growing delay per pipeline.
+#[allow(clippy::needless_pass_by_value)] // the signature that the controller wants
+pub fn on_error(resource: Arc<PaymentPipeline>, error: &Error, context: Arc<Context>) -> Action {
+    if matches!(error, Error::Conflict) {
+        return Action::requeue(SOON);
+    }
+    context.metrics.error(error.category());
+    let failures = context.remember(&resource, |memory| {
+        memory.failures = memory.failures.saturating_add(1);
+        memory.failures
+    });
+    let delay = Duration::from_millis(250).saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX);
+    tracing::warn!(pipeline = resource.name_any(), %error, delay_ms = delay.as_millis(), "reconcile failed");
+    Action::requeue(delay)
+}
+
+async fn step(resource: &PaymentPipeline, context: &Context) -> Result<Action, Error> {
+    if resource.metadata.deletion_timestamp.is_some() {
+        return leave(resource, context).await;
+    }
+    if keep_finalizer(resource, context).await? {
+        return Ok(Action::requeue(SOON));
+    }
+    match validate(resource, &context.default_image) {
+        Ok(pipeline) => Box::pin(serve(resource, &pipeline, context)).await,
+        Err(invalid) => refuse(resource, &invalid, context).await,
+    }
+}
+
+async fn serve(
+    resource: &PaymentPipeline,
+    pipeline: &ValidatedPipeline,
+    context: &Context,
+) -> Result<Action, Error> {
+    let old = resource.status.clone().unwrap_or_default();
+    let owner = resource.controller_owner_ref(&()).ok_or(Error::Unnamed("uid"))?;
+
+    let observed = observe(&context.client, &pipeline.namespace, &pipeline.name).await?;
+    let reports = context.pods.ask(&observed.pods).await;
+    let topics = topics_pass(resource, pipeline, old.phase, context).await;
+    let workloads = workload_reports(pipeline, &observed.objects);
+    let mut evidence = evidence(pipeline, &old, &observed, reports);
+    let blockers = ask_groups(pipeline, old.phase, &mut evidence, &context.brokers).await;
+
+    let facts = Facts {
+        valid: true,
+        ready: topics.verdict.status == Some(true) && workloads.values().all(|w| w.ready >= w.desired),
+        drained: blockers.as_ref().is_some_and(Vec::is_empty),
+        flowing: old.phase == Some(Phase::Resuming)
+            && flowing(&evidence, figures(&evidence.reports).map_or(0.0, |figures| figures.per_second)),
+    };
+    let transition = next(old.phase, pipeline.desired, facts);
+
+    let desired = build(pipeline, &owner);
+    let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
+    let applied = apply(&context.client, place, &desired, &observed.objects).await;
+
+    let input = Input {
+        now: Time(Timestamp::now()),
+        generation: resource.metadata.generation,
+        desired: pipeline.desired,
+        transition,
+        reports: &evidence.reports,
+        reports_whole: whole(&evidence),
+        workloads,
+        topics: topics.report,
+        topics_verdict: topics.verdict.clone(),
+        degraded: degraded(applied.as_ref().err(), &topics.verdict),
+        blockers: blockers.as_deref(),
+        drain_timeout_ms: pipeline.drain_timeout_ms,
+        image_tag: pipeline.image_tag.clone(),
+        topic_prefix: pipeline.topic_prefix.clone(),
+    };
+    let status = status::next(&old, &input);
+    let phase = status.phase;
+    write_status(resource, &old, status, transition, context).await?;
+    applied?;
+    Ok(Action::requeue(pause_after(phase, transition)))
+}
+
+fn pause_after(phase: Option<Phase>, transition: Option<Transition>) -> Duration {
+    match phase {
+        _ if transition.is_some() => SOON,
+        Some(Phase::Pending | Phase::Draining | Phase::Resuming) | None => SOON,
+        Some(Phase::Running | Phase::Paused | Phase::Failed) => AT_REST,
+    }
+}
+
+/// A spec that cannot be served: the objects stay as they are, and the status says what would be right.
+async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Context) -> Result<Action, Error> {
+    let old = resource.status.clone().unwrap_or_default();
+    let namespace = resource.namespace().unwrap_or_default();
+    let messages: Vec<String> = invalid.iter().map(ToString::to_string).collect();
+    let transition = next(old.phase, resource.spec.desired_phase, Facts::default());
+    let input = Input {
+        now: Time(Timestamp::now()),
+        generation: resource.metadata.generation,
+        desired: resource.spec.desired_phase,
+        transition,
+        reports: &Reports::new(),
+        reports_whole: false,
+        workloads: BTreeMap::new(),
+        topics: None,
+        topics_verdict: Verdict::new(None, "SpecInvalid", "not looked at while the spec is invalid"),
+        degraded: Some(Verdict::new(Some(true), "SpecInvalid", messages.join("; "))),
+        blockers: None,
+        drain_timeout_ms: i64::MAX,
+        image_tag: old.version.clone().unwrap_or_default(),
+        topic_prefix: topic_prefix(&namespace, &resource.name_any(), &resource.spec),
+    };
+    let status = status::next(&old, &input);
+    write_status(resource, &old, status, transition, context).await?;
+    Ok(if transition.is_some() { Action::requeue(SOON) } else { Action::await_change() })
+}
+
+async fn topics_pass(
+    resource: &PaymentPipeline,
+    pipeline: &ValidatedPipeline,
+    phase: Option<Phase>,
+    context: &Context,
+) -> TopicsPass {
+    let generation = resource.metadata.generation;
+    if let Some((seen, at, pass)) = context.recall(resource).topics
+        && seen == generation
+    {
+        let pending = matches!(phase, None | Some(Phase::Pending));
+        let every = match pass.verdict.status {
+            Some(true) => TOPICS_EVERY,
+            Some(false) if pending => SOON,
+            Some(false) | None => TOPICS_RETRY,
+        };
+        if at.elapsed() < every {
+            return pass;
+        }
+    }
+    let pass = topics::keep(&context.brokers, pipeline).await;
+    context.remember(resource, |memory| memory.topics = Some((generation, Instant::now(), pass.clone())));
+    pass
+}
+
+fn degraded(failed: Option<&Error>, topics: &Verdict) -> Option<Verdict> {
+    if let Some(error) = failed {
+        let message = format!("{error}; does the operator's ClusterRole fit its version?");
+        return Some(Verdict::new(Some(true), "ApplyFailed", message));
+    }
+    let refused = topics.reason == "PartitionsRefused" || topics.reason == "KafkaUnreachable";
+    refused.then(|| Verdict::new(Some(true), topics.reason, topics.message.clone()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Keeps the topics as declared, and asks groups how far they are. Only I/O; what to change is decided by
+//! `kpay_control::topics`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kpay_control::drain::GroupProgress;
+use kpay_control::names::{Component, TopicName, group};
+use kpay_control::status::Verdict;
+use kpay_control::topics::{TopicChange, TopicRefusal, plan};
+use kpay_control::validate::ValidatedPipeline;
+use kpay_crds::TopicReport;
+
+use crate::broker::{Broker, BrokerError, Brokers};
+
+/// What a pass over the topics found.
+#[derive(Clone, Debug)]
+pub struct TopicsPass {
+    /// What there is, by name without the prefix.
+    pub report: Option<BTreeMap<String, TopicReport>>,
+    /// The `TopicsReady` condition.
+    pub verdict: Verdict,
+}
+
+/// Makes the topics what the pipeline declares, as far as that is safe.
+pub async fn keep(brokers: &Arc<dyn Brokers>, pipeline: &ValidatedPipeline) -> TopicsPass {
+    let wanted = pipeline.clone();
+    match blocking(brokers, &pipeline.bootstrap_servers, move |broker| keep_blocking(broker, &wanted)).await {
+        Ok(pass) => pass,
+        Err(reason) => TopicsPass {
+            report: None,
+            verdict: Verdict::new(
+                None,
+                "KafkaUnreachable",
+                format!("cannot look after the topics at {}: {reason}", pipeline.bootstrap_servers),
+            ),
+        },
+    }
+}
+
+/// How far the groups of these stages are; `None` for one that the broker does not tell.
+pub async fn progress(
+    brokers: &Arc<dyn Brokers>,
+    pipeline: &ValidatedPipeline,
+    stages: &[Component],
+) -> BTreeMap<Component, GroupProgress> {
+    let asked: Vec<(Component, String, String)> = stages
+        .iter()
+        .filter_map(|stage| {
+            let input = stage.input()?;
+            Some((*stage, group(&pipeline.topic_prefix, *stage), pipeline.topic(input)))
+        })
+        .collect();
+    let ask = move |broker: &dyn Broker| {
+        let answer = |(stage, group, topic): (Component, String, String)| {
+            let progress = broker.group_progress(&group, &topic);
+            if let Err(reason) = &progress {
+                tracing::warn!(group, %reason, "no progress of the group");
+            }
+            (stage, progress.ok())
+        };
+        Ok(asked.into_iter().map(answer).collect())
+    };
+    blocking(brokers, &pipeline.bootstrap_servers, ask).await.unwrap_or_else(|reason| {
+        tracing::warn!(%reason, "no progress of the groups");
+        BTreeMap::new()
+    })
+}
+
+/// Deletes every topic of the pipeline.
+pub async fn delete(
+    brokers: &Arc<dyn Brokers>,
+    bootstrap_servers: &str,
+    topic_prefix: &str,
+) -> Result<(), BrokerError> {
+    let topics: Vec<String> = TopicName::ALL.map(|topic| format!("{topic_prefix}{}", topic.as_str())).into();
+    blocking(brokers, bootstrap_servers, move |broker| {
+        topics.iter().try_for_each(|topic| broker.delete_topic(topic))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    brokers: &Arc<dyn Brokers>,
+    bootstrap_servers: &str,
+    call: impl FnOnce(&dyn Broker) -> Result<T, BrokerError> + Send + 'static,
+) -> Result<T, BrokerError> {
+    let (brokers, servers) = (Arc::clone(brokers), bootstrap_servers.to_owned());
+    tokio::task::spawn_blocking(move || call(brokers.open(&servers)?.as_ref())).await?
+}
+
+fn keep_blocking(broker: &dyn Broker, pipeline: &ValidatedPipeline) -> Result<TopicsPass, BrokerError> {
+    let mut actual = broker.topics(&pipeline.topic_prefix)?;
+    let plan = plan(pipeline, &actual);
+    for change in &plan.changes {
+        match change {
+            TopicChange::Create { topic, desired } => {
+                broker.create_topic(topic, desired.partitions, desired.replication, &desired.config)?;
+            }
+            TopicChange::Alter { topic, set } => broker.alter_config(topic, set)?,
+        }
+    }
+    if !plan.changes.is_empty() {
+        actual = broker.topics(&pipeline.topic_prefix)?;
+    }
+    let missing: Vec<&str> = TopicName::ALL
+        .into_iter()
+        .filter(|topic| !actual.contains_key(&pipeline.topic(*topic)))
+        .map(TopicName::as_str)
+        .collect();
+    let report = TopicName::ALL.into_iter().filter_map(|topic| {
+        let found = actual.get(&pipeline.topic(topic))?;
+        let report = TopicReport { partitions: found.partitions, replication: found.replication };
+        Some((topic.as_str().to_owned(), report))
+    });
+    Ok(TopicsPass { report: Some(report.collect()), verdict: verdict(&plan.refusals, &missing) })
+}
+
+fn verdict(refusals: &[TopicRefusal], missing: &[&str]) -> Verdict {
+    if !refusals.is_empty() {
+        let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        return Verdict::new(Some(false), "PartitionsRefused", all.join("; "));
+    }
+    if !missing.is_empty() {
+        return Verdict::new(Some(false), "Creating", format!("not there yet: {}", missing.join(", ")));
+    }
+    Verdict::new(Some(true), "AsDeclared", "every topic is as declared")
+}
