@@ -74,3 +74,6 @@ pub struct Faults {
     /// How long at most, in milliseconds.
     pub slow_max_ms: i64,
 }
+
+#[cfg(test)]
+mod tests;

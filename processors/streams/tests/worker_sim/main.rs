@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod gate;
+mod handover;
 mod harness;
 mod planted;
 mod stage;
