@@ -11,7 +11,7 @@ use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use kpay_kafka::error::KafkaError;
 
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the broker did not do it.
 #[derive(Debug, thiserror::Error)]
