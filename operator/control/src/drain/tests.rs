@@ -67,7 +67,7 @@ fn each_planted_fault_is_the_one_blocker() {
     type Fault = (&'static str, fn(&mut Evidence));
     let faults: [Fault; 10] = [
         ("pod payments-account-1 has not acted on epoch 7 yet", |e| {
-            report(e, "payments-account-1").epoch = None
+            report(e, "payments-account-1").epoch = None;
         }),
         ("pod payments-gateway-0 has not acted on epoch 7 yet", |e| {
             report(e, "payments-gateway-0").epoch = Some(EPOCH - 1);
@@ -79,7 +79,7 @@ fn each_planted_fault_is_the_one_blocker() {
             report(e, "payments-account-0").partitions[0].state = PartitionState::Restoring;
         }),
         ("no pod of stage account reports partition 1", |e| {
-            report(e, "payments-account-1").partitions.clear()
+            report(e, "payments-account-1").partitions.clear();
         }),
         ("several pods of stage account report partition 0", |e| {
             let again = report(e, "payments-account-0").partitions[0].clone();
