@@ -74,17 +74,14 @@ impl App {
     async fn take_in(&self, order: &Order) -> Result<(), Failure> {
         let Order { intake, location, .. } = order;
         let conflict = || Problem::conflict(location.clone());
-        let known = self.recent.lock().check(intake, Instant::now());
+        let mut known = self.recent.lock().check(intake, Instant::now());
+        if known.is_none() && order.id_from_caller {
+            known = self.known_to_inflight(intake).await;
+        }
         match known {
             Some(Claim::Accepted) => return Ok(()),
             Some(Claim::Conflict) => return Err(conflict()),
-            Some(Claim::Append) => {}
-            None if order.id_from_caller => match self.known_to_inflight(intake).await {
-                Some(true) => return Ok(()),
-                Some(false) => return Err(conflict()),
-                None => {}
-            },
-            None => {}
+            Some(Claim::Append) | None => {}
         }
         // Another request may have come in between: only the claim decides.
         let claim = self.recent.lock().claim(intake, Instant::now());
@@ -95,14 +92,15 @@ impl App {
         }
     }
 
-    /// Whether the inflight stage knows the id, and then whether by this request. Without an answer it is appended:
-    /// the pipeline tells copies apart, and a conflict is a dead letter.
-    async fn known_to_inflight(&self, intake: &Intake) -> Option<bool> {
+    /// What the inflight stage knows of the id. Without an answer it is appended: the pipeline tells copies apart, and a
+    /// conflict is a dead letter.
+    async fn known_to_inflight(&self, intake: &Intake) -> Option<Claim> {
         let question = Question { brief: true, ..Question::now(StageName::Inflight, intake.id().as_str()) };
         let Ok(Answer::Found(found)) = self.peers.ask(question).await else { return None };
         let known: KnownIntake = serde_json::from_slice(&found).ok()?;
         let low48 = fingerprint::fingerprint(intake) & 0xffff_ffff_ffff;
-        Some(known.fingerprint == format!("{low48:012x}"))
+        let same = known.fingerprint == format!("{low48:012x}");
+        Some(if same { Claim::Accepted } else { Claim::Conflict })
     }
 
     async fn append(&self, intake: &Intake) -> Result<(), Failure> {
@@ -123,17 +121,17 @@ impl App {
 
     /// The outcome, as soon as there is one. An owner that cannot answer is asked again.
     async fn outcome_within(&self, id: &PaymentId, wait: Duration) -> Option<Bytes> {
-        let deadline = Instant::now() + wait;
+        let now = tokio::time::Instant::now;
+        let deadline = now() + wait;
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now());
+            let wait = deadline.saturating_duration_since(now());
             let question = Question { wait, ..Question::now(StageName::Confirmed, id.as_str()) };
             let answer = tokio::time::timeout(wait, self.peers.ask(question)).await;
             match answer {
                 Ok(Ok(Answer::Found(outcome))) => return Some(outcome),
-                Ok(Ok(Answer::Unknown)) | Err(_) if wait <= WAIT_RETRY => return None,
-                Err(_) => return None,
-                // Answered early: the owner stops, or has changed.
-                Ok(Ok(Answer::Unknown) | Err(_)) => tokio::time::sleep(wait.min(WAIT_RETRY)).await,
+                // Early: the owner is restoring, or has changed.
+                Ok(Ok(Answer::Unknown) | Err(_)) if deadline > now() => tokio::time::sleep(WAIT_RETRY).await,
+                Ok(_) | Err(_) => return None,
             }
         }
     }

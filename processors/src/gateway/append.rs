@@ -86,8 +86,8 @@ impl KafkaAppender {
         directory: Directory,
     ) -> Result<Self, kpay_kafka::KafkaError> {
         let producer = Mutex::new(Arc::new(create(&connection)?));
-        let headers = OwnedHeaders::new()
-            .insert(Header { key: "content-type", value: Some("application/x-protobuf") });
+        let headers =
+            OwnedHeaders::new().insert(Header { key: "content-type", value: Some("application/x-protobuf") });
         Ok(Self { connection, topic, directory, headers, producer })
     }
 
@@ -112,7 +112,11 @@ impl KafkaAppender {
     }
 
     /// A producer with a fatal error never sends again: the next record gets a new one.
-    fn failed(&self, producer: &Arc<ThreadedProducer<Deliveries>>, source: rdkafka::error::KafkaError) -> AppendError {
+    fn failed(
+        &self,
+        producer: &Arc<ThreadedProducer<Deliveries>>,
+        source: rdkafka::error::KafkaError,
+    ) -> AppendError {
         warn!(error = %source, "a record was not acknowledged");
         if let Some((code, reason)) = producer.client().fatal_error() {
             let mut current = self.producer.lock();
@@ -146,9 +150,7 @@ fn create(connection: &Connection) -> Result<ThreadedProducer<Deliveries>, kpay_
         .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS)
         .set("request.timeout.ms", "4000")
         .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX);
-    config
-        .create_with_context(Deliveries)
-        .map_err(kpay_kafka::KafkaError::call("create producer"))
+    config.create_with_context(Deliveries).map_err(kpay_kafka::KafkaError::call("create producer"))
 }
 
 impl Appender for KafkaAppender {

@@ -121,7 +121,7 @@ impl Directory {
         let mut table = self.table.clone();
         table.mark_unchanged();
         // A full channel is a refresh that was asked for already.
-        drop(self.wake.try_send(()));
+        let _asked_already = self.wake.try_send(());
         drop(tokio::time::timeout(EARLY_REFRESH_MAX, table.changed()).await);
     }
 }

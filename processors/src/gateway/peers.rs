@@ -23,7 +23,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a question that can be done without.
 const BRIEF_TIMEOUT: Duration = Duration::from_millis(400);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
@@ -212,9 +212,7 @@ impl Peers for HttpPeers {
             let partitions = owners.partitions(stage).ok_or(AskError::NoOwner)?;
             let reports = owners.pods(stage).into_iter().map(|pod| async move {
                 match self.get(pod, "/control", REQUEST_TIMEOUT).await? {
-                    Answer::Found(json) => {
-                        serde_json::from_slice(&json).map_err(|_| AskError::Unreachable)
-                    }
+                    Answer::Found(json) => serde_json::from_slice(&json).map_err(|_| AskError::Unreachable),
                     Answer::Unknown => Err(AskError::Unreachable),
                 }
             });

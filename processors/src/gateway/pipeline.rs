@@ -27,7 +27,9 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Json<PipelineView> {
         phase: learned.map(|learned| learned.phase.to_string()),
         desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
         epoch: learned.map(|learned| learned.epoch),
-        in_flight: accepted.zip(finished).and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
+        in_flight: accepted
+            .zip(finished)
+            .and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
         confirmed_today: confirmed.and_then(|controls| controls.today()),
     })
 }

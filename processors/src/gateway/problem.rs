@@ -91,7 +91,8 @@ impl Problem {
     /// 400: the path names one account, the body another.
     pub(super) fn account_differs() -> Failure {
         let detail = "account is another than that of the path; leave it out";
-        Self::new(StatusCode::BAD_REQUEST, "account_differs", "The request cannot be read", detail).on("account")
+        Self::new(StatusCode::BAD_REQUEST, "account_differs", "The request cannot be read", detail)
+            .on("account")
     }
 
     /// 400: the connection ended within the body.

@@ -11,7 +11,7 @@ use kpay_domain::{AccountId, Action, Intake, PaymentId, fingerprint};
 const ENTRIES_MAX: usize = 32_768;
 /// For so long an id is answered from here; later the inflight stage is asked, which knows the window. Shorter than any
 /// sensible window.
-const AGE_MAX: Duration = Duration::from_secs(15 * 60);
+const AGE_MAX: Duration = Duration::from_mins(15);
 
 /// Recently accepted, by id.
 #[derive(Debug)]
@@ -52,7 +52,13 @@ impl Default for Recent {
 
 impl Recent {
     fn with_capacity(entries_max: usize) -> Self {
-        Self { entries: HashMap::new(), openings: HashMap::new(), order: VecDeque::new(), next: 0, entries_max }
+        Self {
+            entries: HashMap::new(),
+            openings: HashMap::new(),
+            order: VecDeque::new(),
+            next: 0,
+            entries_max,
+        }
     }
 
     /// What is known of the id.

@@ -48,7 +48,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pipeline::get))
 }
 
-/// The description of the API as OpenAPI 3.1, indented.
+/// The description of the API as `OpenAPI` 3.1, indented.
 pub fn openapi_json() -> String {
     let mut text = documented().to_openapi().to_pretty_json().unwrap_or_default();
     text.push('\n');

@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 
 const CONNECTIONS_MAX: usize = 8192;
 /// For the headers of a request, and so for a connection that is kept without one.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+const HEADER_TIMEOUT: Duration = Duration::from_mins(1);
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 /// For the requests that are being answered when the stop comes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);

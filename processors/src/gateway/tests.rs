@@ -1,1 +1,209 @@
+//! The router in process, over a twin of the pipeline.
 
+mod accounts;
+mod edges;
+mod payments;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
+use futures::future::{BoxFuture, FutureExt};
+use kpay_crds::{DesiredPhase, Phase};
+use kpay_domain::{Intake, fingerprint};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::append::{AppendError, Appender};
+use super::peers::{Answer, AskError, Controls, Peers, Question};
+use super::{App, GatewayStatus, Learned, router};
+use crate::names::StageName;
+
+/// What the pods would know and answer.
+#[derive(Default)]
+struct Twin {
+    /// Records of payment.incoming.
+    appended: Vec<(String, Intake)>,
+    append_fails: bool,
+    /// The inflight stage has read all that was appended.
+    inflight_reads: bool,
+    /// A long poll finds this status for what was appended.
+    ends_with: Option<&'static str>,
+    /// Instead of any of that.
+    answers: HashMap<(StageName, String), Result<Answer, AskError>>,
+    controls: HashMap<StageName, Controls>,
+}
+
+impl Twin {
+    fn answer(&self, stage: StageName, key: &str, waits: bool) -> Result<Answer, AskError> {
+        if let Some(answer) = self.answers.get(&(stage, key.to_owned())) {
+            return answer.clone();
+        }
+        let Some((_, intake)) = self.appended.iter().find(|(id, _)| id == key) else {
+            return Ok(Answer::Unknown);
+        };
+        match stage {
+            StageName::Inflight if self.inflight_reads => Ok(known(intake)),
+            StageName::Confirmed if waits => Ok(self.ends_with.map_or(Answer::Unknown, |status| {
+                found(&json!({"id": key, "status": status, "timeline": []}))
+            })),
+            StageName::Inflight | StageName::Account | StageName::Confirmed => Ok(Answer::Unknown),
+        }
+    }
+}
+
+/// As the inflight stage answers.
+fn known(intake: &Intake) -> Answer {
+    let body = match intake {
+        Intake::Payment(payment) => json!({
+            "id": payment.id.as_str(), "from": payment.from.as_str(), "to": payment.to.as_str(),
+            "amount": {"value": payment.amount.minor, "currency": payment.amount.currency.as_str()},
+            "reference": payment.reference.as_ref().map(kpay_domain::Reference::as_str),
+        }),
+        Intake::Account(command) => {
+            json!({"id": command.id.as_str(), "account": command.account.as_str()})
+        }
+    };
+    let low48 = fingerprint::fingerprint(intake) & 0xffff_ffff_ffff;
+    found(&json!({"known": true, "fingerprint": format!("{low48:012x}"), "intake": body}))
+}
+
+fn found(value: &Value) -> Answer {
+    Answer::Found(Bytes::from(value.to_string()))
+}
+
+struct Shared(Arc<Mutex<Twin>>);
+
+impl Appender for Shared {
+    fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>> {
+        async move {
+            let mut twin = self.0.lock();
+            if twin.append_fails {
+                return Err(AppendError::TopicUnknown);
+            }
+            twin.appended.push((key.to_owned(), Intake::decode(value).unwrap()));
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+impl Peers for Shared {
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>> {
+        async move {
+            let answer = self.0.lock().answer(question.stage, question.key, !question.wait.is_zero());
+            if answer == Ok(Answer::Unknown) {
+                tokio::time::sleep(question.wait).await;
+            }
+            answer
+        }
+        .boxed()
+    }
+
+    fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
+        let controls = self.0.lock().controls.get(&stage).cloned();
+        async move { controls.ok_or(AskError::NoOwner) }.boxed()
+    }
+}
+
+/// A gateway over the twin.
+struct Gateway {
+    router: axum::Router,
+    twin: Arc<Mutex<Twin>>,
+    phase: watch::Sender<Option<Learned>>,
+    status: Arc<GatewayStatus>,
+}
+
+fn learned(phase: Phase) -> Learned {
+    Learned { phase, epoch: 7, desired: DesiredPhase::Running }
+}
+
+fn gateway() -> Gateway {
+    let twin = Arc::new(Mutex::new(Twin::default()));
+    let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
+    let status: Arc<GatewayStatus> = Arc::default();
+    let app = App {
+        appender: Arc::new(Shared(Arc::clone(&twin))),
+        peers: Arc::new(Shared(Arc::clone(&twin))),
+        recent: Mutex::default(),
+        phase,
+        status: Arc::clone(&status),
+    };
+    Gateway { router: router::router(Arc::new(app)), twin, phase: sender, status }
+}
+
+/// An answer, read.
+struct Got {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Got {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Checks that it is a problem in full, with this status, code and field.
+    #[track_caller]
+    fn assert_problem(&self, status: u16, code: &str, field: Option<&str>) {
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}", self.text);
+        let problem = self.json();
+        assert_eq!((self.status.as_u16(), problem["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(problem["status"].as_u64(), Some(u64::from(status)));
+        assert_eq!(problem["type"], format!("https://kpay.dev/problems/{code}"));
+        assert_eq!(problem["field"].as_str(), field, "{}", self.text);
+        assert!(!problem["title"].as_str().unwrap().is_empty());
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        assert_eq!(self.header("retry-after").is_some(), status == 503);
+    }
+}
+
+async fn read(response: Response) -> Got {
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Got { status: parts.status, headers: parts.headers, text }
+}
+
+impl Gateway {
+    async fn send(&self, request: Request<Body>) -> Got {
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Got {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    async fn post(&self, path: &str, body: impl Into<Body>) -> Got {
+        self.post_prefer(path, body, None).await
+    }
+
+    async fn post_prefer(&self, path: &str, body: impl Into<Body>, prefer: Option<&str>) -> Got {
+        let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(prefer) = prefer {
+            request = request.header("prefer", prefer);
+        }
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
+    fn appended(&self) -> Vec<String> {
+        self.twin.lock().appended.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    fn answers(&self, stage: StageName, key: &str, answer: Result<Answer, AskError>) {
+        self.twin.lock().answers.insert((stage, key.to_owned()), answer);
+    }
+}
+
+const STAGES: [StageName; 3] = [StageName::Inflight, StageName::Account, StageName::Confirmed];
+const SECOND: Duration = Duration::from_secs(1);
