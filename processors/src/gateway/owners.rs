@@ -196,6 +196,27 @@ impl Reader {
 }
 
 #[cfg(test)]
+impl Directory {
+    /// A directory that each refresh turns into the next of `tables`: (stage, partition 0's owner).
+    pub(super) fn scripted(tables: Vec<(StageName, String)>) -> Self {
+        let mut tables = tables.into_iter().map(|(stage, pod)| {
+            let mut owners = Owners::default();
+            *owners.input_mut(stage) = Input { partitions: Some(1), owners: BTreeMap::from([(0, pod)]) };
+            Arc::new(owners)
+        });
+        let (sender, table) = watch::channel(tables.next().unwrap_or_default());
+        let (wake, woken) = sync_channel(1);
+        std::thread::spawn(move || {
+            while woken.recv() == Ok(()) {
+                let next = tables.next().unwrap_or_else(|| Arc::clone(&sender.borrow()));
+                sender.send_replace(next);
+            }
+        });
+        Self { table, wake }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -223,43 +223,4 @@ impl Peers for HttpPeers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn controls(partitions: i32, pods: &[&str]) -> Controls {
-        let pods = pods.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
-        Controls { partitions, pods }
-    }
-
-    const ZERO: &str = r#"{"partitions":[{"partition":0,"state":"running","count":2,"value":{"USD":5}}],
-        "figures":{"perSecond":1.0,"latencyP99Ms":2.5,"today":{"count":1,"value":{"USD":3}}}}"#;
-    const ONE: &str = r#"{"partitions":[{"partition":1,"state":"paused","count":3,"value":{"EUR":7}}],
-        "figures":{"today":{"count":2,"value":{"USD":4}}}}"#;
-
-    #[test]
-    fn reports_add_up_when_every_partition_is_there_once() {
-        let all = controls(2, &[ZERO, ONE]);
-        let value = BTreeMap::from([("EUR".to_owned(), 7), ("USD".to_owned(), 5)]);
-        assert_eq!(all.progress(), Some(Sum { count: 5, value }));
-        let value = BTreeMap::from([("USD".to_owned(), 7)]);
-        assert_eq!(all.today(), Some(Sum { count: 3, value }));
-    }
-
-    #[test]
-    fn a_partition_that_is_missing_doubled_or_restoring_makes_the_sum_unknown() {
-        let restoring = ONE.replace("paused", "restoring");
-        for pods in [&[ZERO][..], &[ZERO, ONE, ONE], &[ZERO, restoring.as_str()], &[]] {
-            assert_eq!(controls(2, pods).progress(), None, "{pods:?}");
-            assert_eq!(controls(2, pods).today(), None, "{pods:?}");
-        }
-    }
-
-    #[test]
-    fn a_wait_is_in_the_query() {
-        let mut question = Question::now(StageName::Confirmed, "p-1");
-        assert_eq!(question.path(), "/internal/v1/payments/p-1");
-        question.wait = Duration::from_secs(2);
-        assert_eq!(question.path(), "/internal/v1/payments/p-1?waitMs=2000");
-        assert_eq!(Question::now(StageName::Account, "a").path(), "/internal/v1/accounts/a");
-    }
-}
+mod tests;

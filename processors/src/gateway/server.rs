@@ -73,3 +73,41 @@ fn connection(
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_lets_the_request_that_was_begun_end_and_takes_no_other() {
+        let (begun, has_begun) = oneshot::channel::<()>();
+        let (end, may_end) = oneshot::channel::<()>();
+        let once = Arc::new(parking_lot::Mutex::new(Some((begun, may_end))));
+        let handler = move || {
+            let (begun, may_end) = once.lock().take().unwrap();
+            async move {
+                begun.send(()).unwrap();
+                may_end.await.unwrap();
+                "done"
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async move { drop(stopped.await) };
+        let router = Router::new().route("/", get(handler));
+        let server = tokio::spawn(serve(listener, router, shutdown));
+        let request = tokio::spawn(reqwest::get(url.clone()));
+        has_begun.await.unwrap();
+        stop.send(()).unwrap();
+        while reqwest::get(&url).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        end.send(()).unwrap();
+        assert_eq!(request.await.unwrap().unwrap().text().await.unwrap(), "done");
+        server.await.unwrap();
+    }
+}
