@@ -117,7 +117,6 @@ impl KafkaAppender {
         producer: &Arc<ThreadedProducer<Deliveries>>,
         source: rdkafka::error::KafkaError,
     ) -> AppendError {
-        warn!(error = %source, "a record was not acknowledged");
         if let Some((code, reason)) = producer.client().fatal_error() {
             let mut current = self.producer.lock();
             if Arc::ptr_eq(&current, producer) {
