@@ -69,6 +69,10 @@ impl Flow {
             let count = if topic == TopicName::Dlq { 1 } else { partitions };
             admin.create_topic(&names.topic(topic), count, 1, &config)?;
         }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while admin.topics(prefix)?.len() < TOPICS.len() {
+            anyhow::ensure!(Instant::now() < deadline, "the topics under {prefix} did not appear");
+        }
         let stages = [
             Some(StageName::Inflight),
             Some(StageName::Account),
@@ -109,6 +113,9 @@ impl Flow {
             .env("KPAY_LISTEN", &pod.control)
             .env("KPAY_ADVERTISED_ADDRESS", &pod.control)
             .env("KPAY_PHASE_SOURCE", "static:Running");
+        if let Some(log) = std::env::var_os("KPAY_LOG") {
+            command.env("KPAY_LOG", log);
+        }
         if let Some(public) = &pod.public {
             command.env("KPAY_GATEWAY_LISTEN", public);
         }
@@ -136,6 +143,23 @@ impl Flow {
         let pod = self.pods.get_mut(number).context("no such pod")?;
         drop(pod.process.take().context("not running")?);
         Ok(())
+    }
+
+    /// Starts the processes that have ended by themselves, as a kubelet would; says how many.
+    pub fn revive(&mut self) -> anyhow::Result<usize> {
+        let ended = |pod: &mut Pod| pod.process.as_mut().is_some_and(|process| !process.running());
+        let numbers: Vec<usize> =
+            (0..).zip(&mut self.pods).filter_map(|(n, p)| ended(p).then_some(n)).collect();
+        for number in &numbers {
+            self.start(*number)?;
+        }
+        Ok(numbers.len())
+    }
+
+    /// The public address of the gateway, as `http://host:port`.
+    pub fn gateway(&self) -> anyhow::Result<String> {
+        let public = self.pods.iter().find_map(|pod| pod.public.as_ref()).context("no gateway")?;
+        Ok(format!("http://{public}"))
     }
 
     /// Waits until every started process says that it is ready and the partitions of its stage are all owned.

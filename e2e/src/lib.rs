@@ -1,7 +1,9 @@
 //! What the tests and benchmarks share: a real broker on loopback, processes of a pipeline, loads, and the auditor
 //! that reads the topics by itself.
 
+pub mod auditor;
 pub mod broker;
 pub mod flow;
 pub mod load;
 pub mod process;
+pub mod rest;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use kpay_domain::{AccountCommand, AccountId, Action, Attributes, Currency, Intake, Money, Payment, PaymentId};
+use kpay_domain::{
+    AccountCommand, AccountId, Action, Attributes, Currency, Intake, Money, Payment, PaymentId,
+};
 use kpay_kafka::config::Connection;
 use kpay_kafka::partition::partition_of;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -19,11 +22,17 @@ pub struct Appender {
 
 impl Appender {
     /// Opens a producer. `linger_ms` trades latency for larger batches.
-    pub fn open(connection: &Connection, topic: String, partitions: i32, linger_ms: u32) -> anyhow::Result<Self> {
+    pub fn open(
+        connection: &Connection,
+        topic: String,
+        partitions: i32,
+        linger_ms: u32,
+    ) -> anyhow::Result<Self> {
         let mut config = connection.producer();
         config
             .set("linger.ms", linger_ms.to_string())
             .set("queue.buffering.max.messages", "500000")
+            .set("message.max.bytes", "1048588")
             .set("delivery.report.only.error", "true");
         Ok(Self { producer: config.create()?, topic, partitions, buffer: Vec::new() })
     }
@@ -45,6 +54,33 @@ impl Appender {
                 Err((error, _)) => return Err(error.into()),
             }
         }
+    }
+
+    /// Appends any bytes. Without `partition` they lie where the key puts them, and without both anywhere.
+    pub fn append_raw(
+        &mut self,
+        key: Option<&str>,
+        partition: Option<i32>,
+        headers: &[(&str, &str)],
+        value: &[u8],
+    ) -> anyhow::Result<()> {
+        let mut record = BaseRecord::<str, [u8]>::to(&self.topic).payload(value);
+        if let Some(key) = key {
+            record = record.key(key).partition(partition_of(key.as_bytes(), self.partitions));
+        }
+        if let Some(partition) = partition {
+            record = record.partition(partition);
+        }
+        let owned = OwnedHeaders::new_with_capacity(headers.len());
+        let insert =
+            |all: OwnedHeaders, (key, value): &(&str, &str)| all.insert(Header { key, value: Some(*value) });
+        let record = record.headers(headers.iter().fold(owned, insert));
+        self.producer.send(record).map_err(|(error, _)| error.into())
+    }
+
+    /// The partition where the records of an id lie.
+    pub fn partition_of(&self, id: &str) -> i32 {
+        partition_of(id.as_bytes(), self.partitions)
     }
 
     /// Waits until the broker has everything.

@@ -1,0 +1,207 @@
+//! Each rule with a planted fault that it must catch, and the honest books that it must not.
+
+use kpay_domain::account::{Next, decide};
+use kpay_domain::inflight::{Admission, Policy, decide as admit};
+use kpay_domain::{Command, Currency, Intake};
+
+use super::books::{Books, Letter, Received};
+use super::check::{Expected, Violation, check};
+use super::record::{Ending, Entry, Kind, Outcome, Paid, intake_id};
+use crate::load;
+
+fn entry(account: &str, kind: Kind, id: &str, amount_minor: i64, balance_minor: i64, version: u64) -> Entry {
+    let counterparty = match (kind, account) {
+        (Kind::Opened | Kind::Funded, _) => "",
+        (_, "a") => "b",
+        _ => "a",
+    };
+    Entry {
+        partition: 0,
+        account: account.to_owned(),
+        kind,
+        id: id.to_owned(),
+        counterparty: counterparty.to_owned(),
+        amount_minor,
+        currency: "USD".to_owned(),
+        balance_minor,
+        version,
+        at_ms: 1_000,
+    }
+}
+
+fn outcome(id: &str, ending: Ending, payment: Option<i64>) -> Outcome {
+    let reason = if ending == Ending::Confirmed { "" } else { "insufficient_funds" };
+    let paid = |amount_minor| Paid { from: "a".to_owned(), to: "b".to_owned(), amount_minor };
+    Outcome { id: id.to_owned(), ending, reason: reason.to_owned(), payment: payment.map(paid) }
+}
+
+/// Two accounts with 100 each: p moves 30 from a to b, q comes back, r is rejected, one record is unreadable.
+fn honest() -> (Books, Expected) {
+    let outcomes = vec![
+        outcome("open:a", Ending::Confirmed, None),
+        outcome("open:b", Ending::Confirmed, None),
+        outcome("p", Ending::Confirmed, Some(30)),
+        outcome("q", Ending::Reversed, Some(20)),
+        outcome("r", Ending::Rejected, Some(900)),
+    ];
+    let received = |(offset, id): (i64, &str)| Received { at: (0, offset), id: Some(id.to_owned()) };
+    let ids = ["open:a", "open:b", "p", "q", "r", "p"];
+    let mut incoming: Vec<Received> = (0..).zip(ids).map(received).collect();
+    incoming.push(Received { at: (0, 6), id: None });
+    let books = Books {
+        incoming,
+        ledger: vec![
+            entry("a", Kind::Opened, "open:a", 100, 100, 1),
+            entry("b", Kind::Opened, "open:b", 100, 100, 1),
+            entry("a", Kind::Debit, "p", -30, 70, 2),
+            entry("b", Kind::Credit, "p", 30, 130, 2),
+            entry("a", Kind::Debit, "q", -20, 50, 3),
+            entry("a", Kind::Reverse, "q", 20, 70, 4),
+        ],
+        complete: outcomes.clone(),
+        confirmed: outcomes,
+        letters: vec![Letter { code: "json_invalid".to_owned(), topic: "in".to_owned(), at: (0, 6) }],
+        unreadable: Vec::new(),
+        incoming_topic: "in".to_owned(),
+    };
+    (books, Expected::new(&[("USD", 200)], ids.map(str::to_owned)))
+}
+
+/// What the auditor says after `fault` was planted.
+fn caught(fault: impl FnOnce(&mut Books, &mut Expected)) -> Vec<Violation> {
+    let (mut books, mut expected) = honest();
+    fault(&mut books, &mut expected);
+    check(&books, &expected).violations
+}
+
+#[test]
+fn honest_books_are_clean() {
+    let (books, expected) = honest();
+    let report = check(&books, &expected);
+    report.clean().unwrap();
+    assert_eq!(report.balances["a"], 70);
+    assert_eq!(report.balances["b"], 130);
+    assert_eq!(report.letters["json_invalid"], 1);
+}
+
+type Fault = fn(&mut Books, &mut Expected);
+
+#[test]
+fn every_planted_fault_is_caught_by_its_name() {
+    let id = |id: &str| id.to_owned();
+    let usd = || "USD".to_owned();
+    let a = || "a".to_owned();
+    let faults: Vec<(Fault, Violation)> = vec![
+        (|b, _| b.ledger[5].amount_minor = 19, Violation::Amount { id: id("q"), kind: Kind::Reverse }),
+        (
+            |b, _| b.ledger[3].balance_minor = 131,
+            Violation::Sum { currency: usd(), funded: 200, balances: 201 },
+        ),
+        (
+            |_, e| e.funded.extend([("USD".to_owned(), 201)]),
+            Violation::Funded { currency: usd(), expected: 201, ledger: 200 },
+        ),
+        (|b, _| b.ledger[2].balance_minor = 71, Violation::Balance { account: a(), version: 2 }),
+        (
+            |b, _| b.ledger[2].balance_minor = -1,
+            Violation::BelowZero { account: a(), version: 2, balance_minor: -1 },
+        ),
+        (|b, _| b.ledger[2].version = 3, Violation::Version { account: a(), expected: 2, found: 3 }),
+        (|b, _| b.ledger[4].partition = 1, Violation::Account { account: a(), version: 3 }),
+        (|b, _| b.ledger[4].currency = "EUR".to_owned(), Violation::Account { account: a(), version: 3 }),
+        (
+            |b, _| b.ledger.push(entry("a", Kind::Debit, "p", -30, 40, 5)),
+            Violation::Repeated { id: id("p"), kind: Kind::Debit },
+        ),
+        (
+            |b, _| b.ledger.push(entry("b", Kind::Credit, "p", 30, 160, 3)),
+            Violation::Repeated { id: id("p"), kind: Kind::Credit },
+        ),
+        (|b, _| b.ledger[2].amount_minor = 30, Violation::Amount { id: id("p"), kind: Kind::Debit }),
+        (|b, _| b.ledger[3].account = "c".to_owned(), Violation::Amount { id: id("p"), kind: Kind::Credit }),
+        (|b, _| drop(b.ledger.remove(3)), Violation::OneSided { id: id("p") }),
+        (|b, _| drop(b.ledger.remove(2)), Violation::OneSided { id: id("p") }),
+        (
+            |b, _| b.ledger.push(entry("b", Kind::Credit, "q", 20, 150, 3)),
+            Violation::OneSided { id: id("q") },
+        ),
+        (|b, _| b.ledger[3].at_ms = 999, Violation::CreditFirst { id: id("p") }),
+        (
+            |b, _| b.complete[2].ending = Ending::Rejected,
+            Violation::Untrue { id: id("p"), ending: Ending::Rejected },
+        ),
+        (
+            |b, _| b.ledger.push(entry("a", Kind::Debit, "r", -900, -830, 5)),
+            Violation::Untrue { id: id("r"), ending: Ending::Rejected },
+        ),
+        (
+            |b, _| b.complete[2].payment = Some(Paid { from: "a".into(), to: "b".into(), amount_minor: 31 }),
+            Violation::Untrue { id: id("p"), ending: Ending::Confirmed },
+        ),
+        (|b, _| b.complete.push(b.complete[2].clone()), Violation::CompleteTwice { id: id("p") }),
+        (|b, _| b.confirmed.push(b.confirmed[2].clone()), Violation::ConfirmedTwice { id: id("p") }),
+        (|b, _| drop(b.confirmed.remove(2)), Violation::Disagree { id: id("p") }),
+        (|b, _| b.confirmed[4].reason = "account_closed".to_owned(), Violation::Disagree { id: id("r") }),
+        (|_, e| e.ids.extend(["s".to_owned()]), Violation::NotSent { id: id("s") }),
+        (
+            |b, _| b.incoming.push(Received { at: (1, 0), id: Some("s".to_owned()) }),
+            Violation::Lost { id: id("s") },
+        ),
+        (|b, _| b.incoming.retain(|r| r.id.as_deref() != Some("p")), Violation::Invented { id: id("p") }),
+        (|b, _| b.letters.clear(), Violation::NoLetter { partition: 0, offset: 6 }),
+        (|b, _| b.letters.push(b.letters[0].clone()), Violation::LetterTwice { partition: 0, offset: 6 }),
+        (
+            |b, _| b.unreadable.push(("ledger".to_owned(), 2, 9)),
+            Violation::Unreadable { topic: "ledger".to_owned(), partition: 2, offset: 9 },
+        ),
+    ];
+    for (fault, violation) in faults {
+        let found = caught(fault);
+        assert!(found.contains(&violation), "{violation:?} is not among {found:?}");
+    }
+}
+
+#[test]
+fn a_lost_payment_is_caught_also_when_it_has_a_dead_letter_of_another_record() {
+    let found = caught(|books, _| {
+        books.complete.pop();
+        books.confirmed.pop();
+    });
+    assert_eq!(found, [Violation::Lost { id: "r".to_owned() }]);
+}
+
+#[test]
+fn the_auditors_reading_agrees_with_what_the_pipeline_writes() {
+    let policy = Policy { default_currency: Currency::new("USD").unwrap() };
+    let command = |intake: Intake| match admit(intake, &policy, 5) {
+        Admission::Accept(command) => command,
+        Admission::Reject(outcome) => panic!("{outcome:?}"),
+    };
+    let opening = load::open(1, 500).unwrap();
+    let opened = decide(None, command(opening), 6).entry.unwrap();
+    let payment = load::payment("run", 3, 2).unwrap();
+    let Command::Debit { payment: ref paid, .. } = command(payment.clone()) else { panic!("no debit") };
+    let debit = decide(Some(&opened.state()), command(payment.clone()), 7).entry.unwrap();
+    let mut bytes = Vec::new();
+    debit.encode(&mut bytes);
+    let read = Entry::decode(4, &bytes).unwrap();
+    assert_eq!(read.kind, Kind::Debit);
+    assert_eq!((read.partition, read.version, read.at_ms), (4, 2, 7));
+    assert_eq!(read.account, paid.from.as_str());
+    assert_eq!(read.counterparty, paid.to.as_str());
+    assert_eq!(read.amount_minor, -paid.amount.minor);
+    assert_eq!(read.balance_minor, 500 - paid.amount.minor);
+
+    bytes.clear();
+    payment.encode(&mut bytes);
+    assert_eq!(intake_id(&bytes, None).as_deref(), Some("run-000000003"));
+
+    let Next::Outcome(rejected) = decide(None, command(payment), 6).next else { panic!("no outcome") };
+    bytes.clear();
+    rejected.encode(&mut bytes);
+    let complete = Outcome::decode(&bytes).unwrap();
+    bytes.clear();
+    kpay_domain::confirmed::to_json(&rejected, &mut bytes);
+    assert_eq!(Outcome::from_json(&bytes), Some(complete.clone()));
+    assert_eq!((complete.ending, complete.reason.as_str()), (Ending::Rejected, "unknown_account"));
+}
