@@ -1,7 +1,7 @@
 //! Topics and consumer groups, as an administrator sees them. Only I/O; every call blocks, so an async caller
 //! wraps it in `spawn_blocking`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -9,9 +9,10 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::config::{Connection, Isolation};
 use crate::error::KafkaError;
@@ -149,7 +150,10 @@ impl Admin {
     ) -> Result<BTreeMap<i32, PartitionProgress>, KafkaError> {
         let create = || KafkaError::call("create consumer");
         let as_group: BaseConsumer = self.connection.consumer(group, 1024).create().map_err(create())?;
-        let stable: BaseConsumer = self.connection.reader(Isolation::Committed).create().map_err(create())?;
+        let mut committed_reader = self.connection.reader(Isolation::Committed);
+        // There is next to nothing to read, and the end is what is waited for.
+        committed_reader.set("fetch.wait.max.ms", "10");
+        let stable = committed_reader.create_with_context(Quiet).map_err(create())?;
         let all: BaseConsumer = self.connection.reader(Isolation::Uncommitted).create().map_err(create())?;
         let mut wanted = TopicPartitionList::new();
         for partition in 0..self.partition_count(topic)? {
@@ -159,6 +163,7 @@ impl Admin {
             .committed_offsets(wanted, self.timeout)
             .map_err(KafkaError::call("fetch committed offsets"))?;
         let mut progress = BTreeMap::new();
+        let mut gaps = BTreeMap::new();
         for element in committed.elements() {
             let partition = element.partition();
             // The high watermark first: what becomes stable in between only shows as more lag, never as less.
@@ -169,12 +174,17 @@ impl Admin {
                 _ => None,
             };
             let from = committed.unwrap_or(low).max(low);
-            let data_records_between =
-                from < last_stable && self.any_record(&stable, topic, partition, from)?;
-            progress.insert(
-                partition,
-                PartitionProgress { committed, last_stable, high_watermark, data_records_between },
-            );
+            if from < last_stable {
+                gaps.insert(partition, from);
+            }
+            let found =
+                PartitionProgress { committed, last_stable, high_watermark, data_records_between: false };
+            progress.insert(partition, found);
+        }
+        for partition in self.with_records(&stable, topic, gaps)? {
+            if let Some(found) = progress.get_mut(&partition) {
+                found.data_records_between = true;
+            }
         }
         Ok(progress)
     }
@@ -193,19 +203,26 @@ impl Admin {
         }
     }
 
-    fn any_record(
+    /// Which of these partitions hold a data record from their offset on. They are read together: an assignment takes
+    /// librdkafka about a second, however many partitions it has.
+    fn with_records(
         &self,
-        reader: &BaseConsumer,
+        reader: &BaseConsumer<Quiet>,
         topic: &str,
-        partition: i32,
-        from: i64,
-    ) -> Result<bool, KafkaError> {
+        mut unknown: BTreeMap<i32, i64>,
+    ) -> Result<BTreeSet<i32>, KafkaError> {
+        let mut found = BTreeSet::new();
+        if unknown.is_empty() {
+            return Ok(found);
+        }
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(from))
-            .map_err(KafkaError::call("assign"))?;
+        for (partition, from) in &unknown {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*from))
+                .map_err(KafkaError::call("assign"))?;
+        }
         reader.assign(&list).map_err(KafkaError::call("assign"))?;
         let deadline = Instant::now() + self.timeout;
-        loop {
+        while !unknown.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(KafkaError::TimedOut {
@@ -214,22 +231,41 @@ impl Admin {
                 });
             }
             match reader.poll(left) {
-                Some(Ok(_)) => return Ok(true),
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => return Ok(false),
+                Some(Ok(record)) => {
+                    unknown.remove(&record.partition());
+                    found.insert(record.partition());
+                }
+                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
+                    unknown.remove(&partition);
+                }
                 Some(Err(source)) => return Err(KafkaError::Call { call: "read", source }),
                 None => {}
             }
         }
+        Ok(found)
     }
 }
+
+/// Reports librdkafka's errors, but not the end of a partition: that is an answer.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "librdkafka");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
 
 fn topic_error(call: &'static str, topic: &str, code: RDKafkaErrorCode) -> KafkaError {
     KafkaError::Topic { call, topic: topic.to_owned(), code, detail: String::new() }
 }
 
 /// Low and high end of a partition as the client's isolation level sees it.
-pub fn watermarks(
-    client: &BaseConsumer,
+pub fn watermarks<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
     topic: &str,
     partition: i32,
     timeout: Duration,

@@ -81,7 +81,9 @@ impl Connection {
             .set("partitioner", "murmur2_random")
             .set("retry.backoff.ms", "10")
             .set("delivery.timeout.ms", "30000")
-            .set("queue.buffering.max.kbytes", "65536");
+            .set("queue.buffering.max.kbytes", "65536")
+            // A dead letter carries a whole record and headers of its own; the topics have the last word.
+            .set("message.max.bytes", "4000000");
         config
     }
 

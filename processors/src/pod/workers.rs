@@ -1,11 +1,12 @@
 //! The worker threads of a pod: one OS thread each, from opening to a graceful stop. Only I/O.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use kpay_domain::Currency;
 use kpay_domain::inflight::Policy;
+use kpay_kafka::KafkaError;
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use kpay_streams::control::{Gate, Report};
@@ -28,6 +29,9 @@ use crate::stage::confirmed::ConfirmedStage;
 use crate::stage::inflight::InflightStage;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a pod waits for its topics before it leaves, and is started again.
+const TOPIC_WAIT: Duration = Duration::from_secs(60);
+const TOPIC_POLL: Duration = Duration::from_millis(500);
 /// Fetched ahead by a worker, in KiB: some ten thousand records, and a bound for the memory.
 const FETCH_AHEAD_KIB: u32 = 8_192;
 
@@ -45,8 +49,22 @@ pub struct Stage {
     lookup: Option<Arc<Lookup>>,
 }
 
+/// The partition count of a topic that may be in the making. Blocks.
+fn partitions_of(admin: &Admin, topic: &str) -> Result<i32, KafkaError> {
+    let deadline = Instant::now() + TOPIC_WAIT;
+    loop {
+        match admin.partition_count(topic) {
+            Err(error) if Instant::now() < deadline => {
+                info!(topic, %error, "waiting for the topic");
+                std::thread::sleep(TOPIC_POLL);
+            }
+            result => return result,
+        }
+    }
+}
+
 impl Stage {
-    /// Looks the topics up; they must exist. Blocks.
+    /// Looks the topics up and waits a while for those that are not there yet. Blocks.
     pub fn open(args: &RunArgs) -> anyhow::Result<Self> {
         let names = args.pod.names();
         let Ok(currency) = Currency::new(&args.pod.currency) else {
@@ -60,7 +78,7 @@ impl Stage {
         let mut topics = Vec::new();
         for topic in args.stage.topics() {
             let name = names.topic(*topic);
-            let partitions = admin.partition_count(&name).with_context(|| {
+            let partitions = partitions_of(&admin, &name).with_context(|| {
                 format!("topic {name} at KPAY_BOOTSTRAP_SERVERS {}", args.pod.bootstrap_servers)
             })?;
             topics.push(Topic { name, partitions });

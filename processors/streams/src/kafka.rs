@@ -17,7 +17,7 @@ use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHead
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset as At, TopicPartitionList};
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
@@ -36,7 +36,7 @@ pub struct Identity {
     pub group: String,
     /// `group.instance.id`: a quick restart triggers no rebalance.
     pub instance: String,
-    /// `transactional.id`: a restart ends the transaction that was left open.
+    /// `transactional.id`, before `-a` and `-b`: a restart ends the transaction that was left open.
     pub transactional_id: String,
     /// Bound of what is fetched ahead, in KiB.
     pub fetch_ahead_kib: u32,
@@ -80,7 +80,10 @@ pub struct KafkaLog {
     identity: Identity,
     topics: Vec<Topic>,
     consumer: BaseConsumer<Rebalances>,
-    producer: BaseProducer,
+    /// Used in turns: a coordinator refuses the next transaction of a producer while it still writes the markers of
+    /// the last one, and librdkafka then waits for 20 ms. With two, one's markers are written during the other's turn.
+    producers: [BaseProducer; 2],
+    turn: usize,
     reader: Option<RangeReader>,
     pending: Arc<Mutex<VecDeque<Rebalance>>>,
     closing: Arc<AtomicBool>,
@@ -93,7 +96,7 @@ impl KafkaLog {
     pub fn open(connection: Connection, identity: Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
         let pending = Arc::new(Mutex::new(VecDeque::new()));
         let closing = Arc::new(AtomicBool::new(false));
-        let producer = new_producer(&connection, &identity)?;
+        let producers = new_producers(&connection, &identity)?;
         let context = Rebalances { pending: Arc::clone(&pending), closing: Arc::clone(&closing) };
         let consumer: BaseConsumer<Rebalances> = connection
             .group_member(&identity.group, &identity.instance, identity.fetch_ahead_kib)
@@ -106,7 +109,8 @@ impl KafkaLog {
             identity,
             topics,
             consumer,
-            producer,
+            producers,
+            turn: 0,
             reader: None,
             pending,
             closing,
@@ -116,6 +120,12 @@ impl KafkaLog {
 
     fn input(&self) -> &str {
         self.topics.first().map(|t| t.name.as_str()).unwrap_or_default()
+    }
+
+    /// The producer whose turn it is.
+    fn producer(&self) -> &BaseProducer {
+        let [a, b] = &self.producers;
+        if self.turn.is_multiple_of(2) { a } else { b }
     }
 
     fn list(&self, partitions: &[i32]) -> TopicPartitionList {
@@ -200,13 +210,21 @@ fn unavailable(call: &'static str) -> impl FnOnce(Rd) -> LogError {
     move |error| LogError::Unavailable(format!("{call}: {error}"))
 }
 
-fn new_producer(connection: &Connection, identity: &Identity) -> Result<BaseProducer, LogError> {
-    let producer: BaseProducer = connection
-        .transactional_producer(&identity.transactional_id)
-        .create()
-        .map_err(unavailable("create producer"))?;
-    producer.init_transactions(INIT_TIMEOUT).map_err(unavailable("init transactions"))?;
-    Ok(producer)
+/// Ends what earlier producers of these ids left open.
+fn new_producers(connection: &Connection, identity: &Identity) -> Result<[BaseProducer; 2], LogError> {
+    let new = |turn: &str| {
+        let producer: BaseProducer = connection
+            .transactional_producer(&format!("{}{turn}", identity.transactional_id))
+            .create()
+            .map_err(unavailable("create producer"))?;
+        producer.init_transactions(INIT_TIMEOUT).map_err(unavailable("init transactions"))?;
+        Ok(producer)
+    };
+    Ok([new("-a")?, new("-b")?])
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<i32> {
@@ -310,7 +328,7 @@ impl Log for KafkaLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        self.producer.begin_transaction().map_err(failed("begin_transaction"))?;
+        self.producer().begin_transaction().map_err(failed("begin_transaction"))?;
         self.open = true;
         Ok(())
     }
@@ -329,10 +347,10 @@ impl Log for KafkaLog {
             outgoing = outgoing.headers(headers);
         }
         loop {
-            match self.producer.send(outgoing) {
+            match self.producer().send(outgoing) {
                 Ok(()) => return Ok(()),
                 Err((Rd::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.producer.poll(Duration::from_millis(1));
+                    self.producer().poll(Duration::from_millis(1));
                     outgoing = back;
                 }
                 Err((error, _)) => return Err(LogError::Abort(format!("append to {topic}: {error}"))),
@@ -350,14 +368,19 @@ impl Log for KafkaLog {
         let Some(group) = self.consumer.group_metadata() else {
             return Err(LogError::Abort("not a member of the group".into()));
         };
+        let began = std::time::Instant::now();
         if list.count() > 0 {
-            self.producer
+            self.producer()
                 .send_offsets_to_transaction(&list, &group, CALL_TIMEOUT)
                 .map_err(failed("send_offsets_to_transaction"))?;
         }
-        ffi::commit_transaction(&self.producer, CALL_TIMEOUT).map_err(|e| from_transaction(&e))?;
+        let offsets_us = micros(began.elapsed());
+        ffi::commit_transaction(self.producer(), CALL_TIMEOUT).map_err(|e| from_transaction(&e))?;
+        let commit_us = micros(began.elapsed()) - offsets_us;
+        trace!(offsets_us, commit_us, "committed");
         self.open = false;
-        self.producer.poll(Duration::ZERO);
+        self.producer().poll(Duration::ZERO);
+        self.turn = self.turn.wrapping_add(1);
         Ok(())
     }
 
@@ -366,13 +389,13 @@ impl Log for KafkaLog {
             return Ok(());
         }
         self.open = false;
-        self.producer.abort_transaction(CALL_TIMEOUT).map_err(failed("abort_transaction"))
+        self.producer().abort_transaction(CALL_TIMEOUT).map_err(failed("abort_transaction"))
     }
 
     fn reconnect(&mut self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
         warn!(id = self.identity.transactional_id, "replacing the producer");
         self.open = false;
-        self.producer = new_producer(&self.connection, &self.identity)?;
+        self.producers = new_producers(&self.connection, &self.identity)?;
         self.committed(partitions)
     }
 

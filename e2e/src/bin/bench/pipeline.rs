@@ -19,7 +19,7 @@ use serde::Serialize;
 
 /// What is measured, and where the figures go.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Payments of the backlog that is drained.
     #[arg(long, default_value_t = 1_000_000)]
     payments: u64,
@@ -32,9 +32,15 @@ pub struct Args {
     /// Payments per second while latency is measured.
     #[arg(long, default_value_t = 1_000)]
     rate: u64,
-    /// How long latency is measured, in seconds; the first tenth is warm-up.
+    /// How long latency is measured, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// How long that rate runs before, in seconds: a broker that has just started is still being compiled.
+    #[arg(long, default_value_t = 30)]
+    warmup_seconds: u64,
+    /// `linger.ms` of the load's producer while latency is measured; it counts as latency.
+    #[arg(long, default_value_t = 1)]
+    linger_ms: u32,
     /// The `kpay` to run; the release build beside this program by default.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -69,7 +75,7 @@ struct Drained {
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
         None => std::env::current_exe()?.with_file_name("kpay"),
@@ -217,15 +223,17 @@ fn dir_bytes(data: &Path, prefix: &str) -> anyhow::Result<u64> {
 
 /// From the call that appends to payment.incoming to the record read from payment.confirmed, `read_committed`.
 fn latency(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<Latency> {
-    let total = args.rate * args.seconds;
+    let warmup = args.rate * args.warmup_seconds;
+    let total = warmup + args.rate * args.seconds;
     let reader = tail(broker, flow, args)?;
     let (sent, arrivals) = std::sync::mpsc::channel::<(u64, Instant)>();
     let received = std::thread::scope(|scope| -> anyhow::Result<Vec<(u64, Instant)>> {
         let receiver = scope.spawn(move || receive(&reader, total));
-        let mut appender = appender(broker, flow, args, 0)?;
+        let mut appender = appender(broker, flow, args, args.linger_ms)?;
         let began = Instant::now();
         for number in 0..total {
-            let due = began + Duration::from_secs(1) * u32::try_from(number / args.rate)?
+            let due = began
+                + Duration::from_secs(1) * u32::try_from(number / args.rate)?
                 + Duration::from_secs(1) * u32::try_from(number % args.rate)? / u32::try_from(args.rate)?;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             sent.send((number, Instant::now()))?;
@@ -237,7 +245,7 @@ fn latency(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<Latency>
     drop(sent);
     let sent: Vec<Instant> = arrivals.into_iter().map(|(_, at)| at).collect();
     let mut histogram = Histogram::<u64>::new(3)?;
-    for (number, at) in received.into_iter().filter(|(number, _)| *number >= total / 10) {
+    for (number, at) in received.into_iter().filter(|(number, _)| *number >= warmup) {
         let began = sent.get(usize::try_from(number)?).context("a payment that was not sent")?;
         histogram.record(u64::try_from(at.duration_since(*began).as_micros())?)?;
     }
@@ -293,7 +301,8 @@ fn conditions(args: &Args) -> BTreeMap<&'static str, String> {
         ("partitions", args.partitions.to_string()),
         ("processes", "1 inflight, 2 account, 1 confirmed, 1 worker each".to_owned()),
         ("latency_rate_per_second", args.rate.to_string()),
-        ("latency_seconds", args.seconds.to_string()),
+        ("latency_seconds", format!("{} after {} of warm-up", args.seconds, args.warmup_seconds)),
+        ("load_linger_ms", args.linger_ms.to_string()),
         ("cores", cores.to_string()),
         ("cpu", model.trim_start_matches(['\t', ' ', ':']).to_owned()),
         ("shared_with", "broker, load and readers on the same cores".to_owned()),
