@@ -27,8 +27,7 @@ pub fn classify(path: &str) -> Option<Change> {
         ("kafka", Some(field), None) => kafka(field),
         ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
         ("topics", Some(topic), Some(field)) => topics(topic, field),
-        ("accounts", Some("currency"), None) => Some(Change::Rolling),
-        ("accounts", Some("idempotencyWindow"), None) => Some(Change::InPlace),
+        ("accounts", Some("currency" | "idempotencyWindow"), None) => Some(Change::Rolling),
         ("processors", Some("gateway" | "inflight" | "account" | "confirmed"), Some(field)) => {
             processors(field)
         }

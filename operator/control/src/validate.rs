@@ -11,6 +11,9 @@ use crate::duration::{parse_ms, parse_retention_ms};
 use crate::names::{Component, TopicName};
 
 const DAY_MS: i64 = 86_400_000;
+/// A dead letter is the record as it came, however large, and headers that tell of it; Kafka's own limit of 1 MiB
+/// for a record leaves no room for those.
+const DLQ_RECORD_BYTES_MAX: u32 = 2 * 1024 * 1024;
 
 /// The image that is used where a pipeline names none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct ValidatedPipeline {
     pub deletion_policy: DeletionPolicy,
     /// Currency of an account opened without one.
     pub currency: String,
+    /// For how long a payment's id is remembered, in whole seconds.
+    pub idempotency_window_seconds: u32,
     /// Replicas, workers, resources and placement.
     pub workloads: BTreeMap<Component, Workload>,
     /// After how long a drain is late.
@@ -164,7 +169,8 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     }
     let name = resource.metadata.name.clone().unwrap_or_default();
     let drain_timeout_ms = duration("drain.timeout", &spec.drain.timeout, &mut invalid);
-    let topics = topics(spec, &mut invalid);
+    let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, &mut invalid);
+    let topics = topics(spec, window_ms, &mut invalid);
     if !invalid.is_empty() {
         return Err(invalid);
     }
@@ -180,6 +186,8 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         topics,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
+        // Rounded up: an id is never forgotten early.
+        idempotency_window_seconds: u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX),
         workloads: workloads(spec),
         drain_timeout_ms,
         namespace,
@@ -228,8 +236,11 @@ fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
     ])
 }
 
-fn topics(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> BTreeMap<TopicName, DesiredTopic> {
-    let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, invalid);
+fn topics(
+    spec: &PaymentPipelineSpec,
+    window_ms: i64,
+    invalid: &mut Vec<Invalid>,
+) -> BTreeMap<TopicName, DesiredTopic> {
     let t = &spec.topics;
     let entry_partitions = t.inflight.partitions;
     let mut topics = BTreeMap::new();
@@ -287,6 +298,9 @@ fn topic_config(
     let mut config = BTreeMap::new();
     if replication >= 3 {
         config.insert("min.insync.replicas".to_owned(), "2".to_owned());
+    }
+    if topic == TopicName::Dlq {
+        config.insert("max.message.bytes".to_owned(), DLQ_RECORD_BYTES_MAX.to_string());
     }
     for (key, value) in own {
         if key == "cleanup.policy" || key == "retention.ms" {

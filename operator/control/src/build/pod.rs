@@ -130,6 +130,8 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
         let workers = pipeline.workloads.get(&component).map_or(1, |workload| workload.workers);
         environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
         environment.push(value("KPAY_WORKERS", workers.to_string()));
+        let window = pipeline.idempotency_window_seconds.to_string();
+        environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
     }
     environment.extend([
         value("KPAY_BOOTSTRAP_SERVERS", pipeline.bootstrap_servers.clone()),

@@ -55,6 +55,8 @@ fn stage_pods_get_the_environment_of_the_contract() {
     let address = "$(KPAY_POD_NAME).payments-account.default.svc:9090";
     assert_eq!(value("KPAY_ADVERTISED_ADDRESS"), Some(json!(address)));
     assert_eq!(value("KPAY_PHASE_SOURCE"), Some(json!("kubernetes")));
+    assert_eq!(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS"), Some(json!("86400")));
+    assert_eq!(value("KPAY_CURRENCY"), Some(json!("USD")));
     assert_eq!(value("KPAY_PIPELINE"), Some(json!("default/payments")));
     // A variable can only use those before it.
     assert_eq!(environment[0]["name"], "KPAY_POD_NAME");

@@ -28,6 +28,24 @@ fn minimal_resource_is_served_with_the_defaults() {
     assert_eq!(valid.topics[&TopicName::Ledger].config["retention.ms"], "-1");
     assert_eq!(valid.topics[&TopicName::Checkpoints].config["cleanup.policy"], "compact");
     assert_eq!(valid.drain_timeout_ms, 300_000);
+    assert_eq!(valid.idempotency_window_seconds, 86_400);
+}
+
+#[test]
+fn dead_letters_may_be_larger_than_what_they_tell_of() {
+    let valid = validate(&pipeline(json!({})), &image()).expect("valid");
+    assert_eq!(valid.topics[&TopicName::Dlq].config["max.message.bytes"], "2097152");
+    let own = json!({"topics": {"dlq": {"config": {"max.message.bytes": "4194304"}}}});
+    let valid = validate(&pipeline(own), &image()).expect("valid");
+    assert_eq!(valid.topics[&TopicName::Dlq].config["max.message.bytes"], "4194304");
+}
+
+#[test]
+fn window_is_rounded_up_to_whole_seconds() {
+    for (window, seconds) in [("500ms", 1), ("1500ms", 2), ("24h", 86_400)] {
+        let valid = validate(&pipeline(json!({"accounts": {"idempotencyWindow": window}})), &image());
+        assert_eq!(valid.expect("valid").idempotency_window_seconds, seconds, "{window}");
+    }
 }
 
 #[test]
