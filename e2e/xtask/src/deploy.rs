@@ -105,17 +105,6 @@ pub(crate) fn operator(
     // A hash may be all digits; --set-string keeps it a string.
     args.extend(["--set-string", &values, "--wait", "--timeout", "5m"]);
     target.helm(&args, &instance.log("helm")).with_context(|| why_not(target))?;
-    // helm installs the chart's CRDs once and never touches them again.
-    let crds = instance.repo.join("charts/kpay/crds");
-    if crds.is_dir() {
-        target.kubectl(&[
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--filename",
-            &crds.to_string_lossy(),
-        ])?;
-    }
     Ok(format!("operator {}, pipeline {}", operator.tag, pipeline.tag))
 }
 
@@ -141,26 +130,76 @@ pub(crate) fn deploy(
             let patch = serde_json::json!({"spec": {"kafka": {"bootstrapServers": kafka}}}).to_string();
             target.kubectl(&["patch", "pp", "payments", "--type", "merge", "--patch", &patch])?;
         }
-        running(target)
+        let [_, pipeline] = images;
+        running(target, &pipeline.reference())
     })
 }
 
-/// Waits until the example pipeline's phase is Running; an error says what it is instead, and why.
-fn running(target: &Target) -> Result<String> {
+/// Waits until the example pipeline runs as its manifest and the image say: the operator has seen this generation of the
+/// resource, its phase is Running, and every pod is one of the new image and ready. An error says what is missing.
+fn running(target: &Target, image: &str) -> Result<String> {
     let started = Instant::now();
-    let read = |path: &str| target.kubectl(&["get", "pp", "payments", "--output", path]);
     while started.elapsed() < PIPELINE_TIMEOUT {
-        if read("jsonpath={.status.phase}")? == "Running" {
+        if is_running(target)? && rolled(target, image)? {
             return Ok("payments is Running".to_owned());
         }
         thread::sleep(POLL);
     }
-    let why = read(
+    let why = target.kubectl(&[
+        "get",
+        "pp",
+        "payments",
+        "--output",
         r#"jsonpath={.status.phase}{range .status.conditions[*]}{"\n"}{.type}={.status} {.reason}: {.message}{end}"#,
-    )?;
+    ])?;
     let pods = target.kubectl(&["get", "pods", "--all-namespaces", "--output", "wide"])?;
     bail!(
-        "payments is not Running after {} s; its phase and conditions:\n{why}\n{pods}",
+        "payments does not run with {image} after {} s; its phase and conditions:\n{why}\n{pods}",
         PIPELINE_TIMEOUT.as_secs()
     )
+}
+
+fn is_running(target: &Target) -> Result<bool> {
+    let path = "jsonpath={.status.phase} {.metadata.generation} {.status.observedGeneration}";
+    let said = target.kubectl(&["get", "pp", "payments", "--output", path])?;
+    let words: Vec<&str> = said.split_whitespace().collect();
+    Ok(matches!(words[..], ["Running", generation, observed] if generation == observed))
+}
+
+/// Whether every workload is at its newest revision, that revision has the image, and all its pods are ready.
+fn rolled(target: &Target, image: &str) -> Result<bool> {
+    let path = concat!(
+        "jsonpath={range .items[*]}{.spec.template.spec.containers[0].image} {.metadata.generation} ",
+        "{.status.observedGeneration} {.spec.replicas} {.status.replicas} {.status.updatedReplicas} ",
+        r#"{.status.readyReplicas}{"\n"}{end}"#,
+    );
+    let label = "kpay.dev/pipeline=payments";
+    let said = target.kubectl(&["get", "statefulsets,deployments", "--selector", label, "--output", path])?;
+    Ok(!said.is_empty() && said.lines().all(|line| workload_rolled(line, image)))
+}
+
+fn workload_rolled(line: &str, image: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [has, generation, observed, wanted, there, updated, ready]
+        if has == image && generation == observed && [there, updated, ready] == [wanted; 3])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_has_rolled_when_every_pod_is_new_and_ready() {
+        assert!(workload_rolled("kpay:2 3 3 2 2 2 2", "kpay:2"));
+        for not_yet in [
+            "kpay:1 3 3 2 2 2 2", // the old image
+            "kpay:2 3 2 2 2 2 2", // not seen by its controller
+            "kpay:2 3 3 2 3 2 2", // an old pod is left
+            "kpay:2 3 3 2 2 1 2",
+            "kpay:2 3 3 2 2 2 1",
+            "kpay:2 3 3 2", // no pod yet: the counts are absent
+        ] {
+            assert!(!workload_rolled(not_yet, "kpay:2"), "{not_yet}");
+        }
+    }
 }

@@ -132,6 +132,8 @@ fn unit(context: &Context) -> Result<String> {
 
 fn kafka(context: &Context) -> Result<String> {
     tools::kafka(context.instance)?;
+    // The tests start it as a program, which cargo does not know.
+    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
     let mut command = cargo(context, &["test", "--locked", "-p", "kpay-e2e", "--test", "kafka"]);
     command.env("KPAY_KAFKA_LIBS", context.instance.kafka_libs());
     tests(command.arg("--").args(&context.args.args))
