@@ -1,6 +1,7 @@
 //! The `kpay` binary: parses arguments and calls `run`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use kpay::args::{Cli, Command};
@@ -63,12 +64,16 @@ async fn gateway_with_control(
     shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let phase = pod::phase::watch(&args.pod);
-    let control = pod::control::PodControl::new(&args.pod, None, pod::control::Reports::default(), phase.clone());
+    let status = Arc::<gateway::GatewayStatus>::default();
+    let control =
+        pod::control::PodControl::new(&args.pod, None, pod::control::Reports::default(), phase.clone())
+            .of_gateway(Arc::clone(&status));
     let listener = tokio::net::TcpListener::bind(args.pod.listen).await?;
-    let router = pod::http::base(std::sync::Arc::new(control));
+    let router = pod::http::base(Arc::new(control));
     let server = tokio::spawn(pod::http::serve(listener, router, shutdown.clone()));
     let mut stopping = shutdown.clone();
-    let result = gateway::run(args, phase, async move { drop(stopping.wait_for(|stop| *stop).await) }).await;
+    let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+    let result = gateway::run_with(args, phase, status, stopped).await;
     if result.is_err() {
         server.abort();
     } else {

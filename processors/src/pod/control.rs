@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::args::PodArgs;
+use crate::gateway::GatewayStatus;
 use crate::pod::phase::Learned;
 use crate::stage::confirmed::Finished;
 use crate::stage::counters::Counters;
@@ -39,6 +40,7 @@ pub struct PodControl {
     stage: Option<&'static str>,
     reports: Reports,
     phase: watch::Receiver<Option<Learned>>,
+    gateway: Option<Arc<GatewayStatus>>,
 }
 
 /// The answer of `GET /control`; described in `docs/architecture.md`.
@@ -96,7 +98,18 @@ impl PodControl {
         reports: Reports,
         phase: watch::Receiver<Option<Learned>>,
     ) -> Self {
-        Self { pod: args.pod_name.clone(), stage, reports, phase }
+        Self { pod: args.pod_name.clone(), stage, reports, phase, gateway: None }
+    }
+
+    /// The gateway's pod, which is ready only when payments can be taken in.
+    #[must_use]
+    pub fn of_gateway(self, status: Arc<GatewayStatus>) -> Self {
+        Self { gateway: Some(status), ..self }
+    }
+
+    /// How the gateway is, in its pod.
+    pub fn gateway(&self) -> Option<&GatewayStatus> {
+        self.gateway.as_deref()
     }
 
     /// What the workers share.
@@ -117,9 +130,11 @@ impl PodControl {
         (acked > 0).then_some(acked)
     }
 
-    /// A phase is known and every owned partition is restored.
+    /// A phase is known, every owned partition is restored, and the gateway knows its topics.
     pub fn ready(&self) -> bool {
-        self.acked().is_some() && self.reports.workers.iter().all(|w| w.restored())
+        self.acked().is_some()
+            && self.reports.workers.iter().all(|w| w.restored())
+            && self.gateway().is_none_or(GatewayStatus::ready)
     }
 
     /// Every worker shows signs of life.
@@ -149,7 +164,12 @@ impl PodControl {
                     today.merge(&finished.today);
                 }
                 let (count, value) = (progress.count, values(&progress));
-                partitions.push(PartitionLine { partition: *partition, state: word(report.state), count, value });
+                partitions.push(PartitionLine {
+                    partition: *partition,
+                    state: word(report.state),
+                    count,
+                    value,
+                });
             }
         }
         let open = |w: &Arc<Report>| w.open_transaction.load(Ordering::Acquire);

@@ -65,7 +65,7 @@ async fn ready(State(control): State<Arc<PodControl>>) -> Response {
     if control.ready() {
         "ok".into_response()
     } else {
-        let why = "no phase is known yet, or a partition is being restored";
+        let why = "no phase is known yet, a partition is being restored, or the topics are not there";
         (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
     }
 }

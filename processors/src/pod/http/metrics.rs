@@ -37,6 +37,9 @@ impl Collector for Snapshot {
 pub(super) fn encode(control: &PodControl) -> String {
     let mut registry = Registry::with_prefix("kpay");
     registry.register_collector(Box::new(snapshot(control)));
+    if let Some(gateway) = control.gateway() {
+        gateway.metrics.register(&mut registry);
+    }
     let mut text = String::new();
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &registry) {
         tracing::error!(%error, "metrics");
