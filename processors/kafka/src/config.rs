@@ -42,7 +42,7 @@ impl Connection {
             .set("fetch.wait.max.ms", "250")
             .set("fetch.min.bytes", "1")
             .set("fetch.error.backoff.ms", "20")
-            .set("queued.min.messages", "20000")
+            .set("queued.min.messages", "5000")
             .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
             .set("check.crcs", "false");
         config

@@ -206,6 +206,7 @@ impl Stage {
         let log = KafkaLog::open(self.connection.clone(), identity, self.topics.clone())?;
         let settings = Settings {
             commit_interval_ms: i64::from(self.args.commit_interval_ms),
+            commit_linger_ms: i64::from(self.args.commit_linger_ms),
             commit_records_max: self.args.commit_records_max,
             ..Settings::default()
         };

@@ -20,6 +20,9 @@ pub struct Settings {
     /// Commit when the open transaction is this old, in milliseconds. With nothing more waiting it commits at
     /// once, so this bounds the latency only while busy.
     pub commit_interval_ms: i64,
+    /// With nothing more waiting, how long an open transaction waits for company before it is committed, in
+    /// milliseconds: fewer and larger transactions for a little latency.
+    pub commit_linger_ms: i64,
     /// Records taken from the log between two looks at the clock.
     pub poll_records_max: usize,
     /// How long an idle worker waits for a record; also the longest time to notice a new epoch.
@@ -28,7 +31,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { commit_records_max: 10_000, commit_interval_ms: 20, poll_records_max: 256, idle_wait_ms: 25 }
+        Self {
+            commit_records_max: 10_000,
+            commit_interval_ms: 20,
+            commit_linger_ms: 0,
+            poll_records_max: 256,
+            idle_wait_ms: 25,
+        }
     }
 }
 
@@ -138,8 +147,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
 
     fn turn(&mut self) -> Result<Step, LogError> {
         self.follow_gate()?;
-        let wait = if self.transaction.is_some() { 0 } else { self.settings.idle_wait_ms };
-        match self.poll(Duration::from_millis(wait))? {
+        match self.poll(self.wait())? {
             Polled::Records(_) => {
                 self.append()?;
                 if self.commit_is_due() {
@@ -155,6 +163,16 @@ impl<L: Log, S: Stage> Worker<L, S> {
         }
     }
 
+    fn wait(&self) -> Duration {
+        let Some(transaction) = &self.transaction else {
+            return Duration::from_millis(self.settings.idle_wait_ms);
+        };
+        let age_ms = self.log.now_ms().saturating_sub(transaction.began_ms);
+        let left_ms =
+            self.settings.commit_linger_ms.saturating_sub(age_ms).min(self.settings.commit_linger_ms);
+        Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
+    }
+
     fn poll(&mut self, wait: Duration) -> Result<Polled, LogError> {
         let Self { log, stage, owned, out, settings, .. } = self;
         let now_ms = log.now_ms();
@@ -163,7 +181,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
             // A record that was seen already (or is not ours) may come again around a seek.
             let ours = owned.get_mut(&record.partition);
             if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
-                stage.process(record, now_ms, out);
+                // The clock was read before the wait, and the writer's may be ahead: a step is never before its cause.
+                stage.process(record, now_ms.max(record.timestamp_ms), out);
                 partition.next = record.offset + 1;
                 processed += 1;
             }
