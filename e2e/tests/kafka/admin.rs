@@ -1,0 +1,68 @@
+//! What the operator asks a broker.
+
+use std::collections::BTreeMap;
+
+use kpay::names::StageName;
+use kpay_e2e::load;
+
+use crate::world::{World, broker, turn};
+
+fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+#[test]
+fn a_changed_setting_of_a_topic_leaves_the_others_alone() -> anyhow::Result<()> {
+    let broker = broker()?;
+    let _turn = turn();
+    let admin = broker.admin()?;
+    let topic = "admin.settings";
+    admin.create_topic(
+        topic,
+        2,
+        1,
+        &settings(&[("retention.ms", "3600000"), ("segment.bytes", "1048576")]),
+    )?;
+    admin.alter_config(topic, &settings(&[("retention.ms", "7200000")]))?;
+    let state = admin.topics(topic)?.remove(topic).expect("it was created");
+    assert_eq!(state.config, settings(&[("retention.ms", "7200000"), ("segment.bytes", "1048576")]));
+    assert_eq!((state.partitions, state.replication), (2, 1));
+    // Again is no error, and deleting is not either.
+    admin.create_topic(topic, 2, 1, &settings(&[]))?;
+    admin.delete_topic(topic)?;
+    admin.delete_topic(topic)?;
+    Ok(())
+}
+
+#[test]
+fn the_records_that_end_a_transaction_are_no_lag() -> anyhow::Result<()> {
+    let broker = broker()?;
+    let _turn = turn();
+    let mut world = World::start(&broker, "lag.", 10)?;
+    for number in 0..50 {
+        world.send(&load::payment("lag", number, 10)?)?;
+    }
+    world.finish()?;
+    world.settle()?;
+    let admin = broker.admin()?;
+    let names = world.flow.names.clone();
+    for stage in [StageName::Account, StageName::Confirmed] {
+        let progress = admin.group_progress(&names.group(stage), &names.topic(stage.input()))?;
+        let behind =
+            |p: &kpay_kafka::admin::PartitionProgress| p.committed.is_some_and(|c| c < p.last_stable);
+        assert!(progress.values().any(behind), "no control record lies after the last commit: {progress:?}");
+        assert!(progress.values().all(|p| !p.data_records_between), "{progress:?}");
+    }
+    // A payment that nobody takes on is lag.
+    for number in world.pods_of(StageName::Account) {
+        world.flow.stop(number)?;
+    }
+    world.send(&load::payment("lag", 50, 10)?)?;
+    world.appender.flush()?;
+    let (group, topic) = (names.group(StageName::Account), names.topic(StageName::Account.input()));
+    let deadline = std::time::Instant::now() + crate::world::WITHIN;
+    while !admin.group_progress(&group, &topic)?.values().any(|p| p.data_records_between) {
+        assert!(std::time::Instant::now() < deadline, "the command does not show as lag");
+    }
+    Ok(())
+}

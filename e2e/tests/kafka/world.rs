@@ -1,0 +1,172 @@
+//! A pipeline with accounts, and what was sent to it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use kpay::names::{StageName, TopicName};
+use kpay_domain::Intake;
+use kpay_e2e::auditor::books::{Raw, Tail, records};
+use kpay_e2e::auditor::{Expected, Report, audit};
+use kpay_e2e::broker::Broker;
+use kpay_e2e::flow::Flow;
+use kpay_e2e::load::{self, Appender};
+use kpay_e2e::rest::Rest;
+
+pub(crate) const PARTITIONS: i32 = 4;
+pub(crate) const FUNDING: i64 = 1_000_000;
+pub(crate) const WITHIN: Duration = Duration::from_secs(120);
+
+static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The broker that the tests share.
+pub(crate) fn broker() -> anyhow::Result<Arc<Broker>> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(broker) = shared.upgrade() {
+        return Ok(broker);
+    }
+    let broker = Arc::new(Broker::start("shared")?);
+    *shared = Arc::downgrade(&broker);
+    Ok(broker)
+}
+
+/// Waits for the tests before.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The `kpay` to run: `KPAY_BIN`, or the one that was built beside this test.
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("KPAY_BIN") {
+        return Ok(binary.into());
+    }
+    let this = std::env::current_exe()?;
+    let beside = this.ancestors().nth(2).context("the test has no target folder")?.join("kpay");
+    ensure!(beside.exists(), "{} is not there: cargo build -p kpay", beside.display());
+    Ok(beside)
+}
+
+/// A running pipeline.
+pub(crate) struct World {
+    pub(crate) flow: Flow,
+    pub(crate) appender: Appender,
+    pub(crate) tail: Tail,
+    /// Every id that must have an outcome.
+    pub(crate) ids: BTreeSet<String>,
+    /// What came in from outside, in US dollars.
+    pub(crate) funded: i128,
+    connection: kpay_kafka::config::Connection,
+    admin: kpay_kafka::admin::Admin,
+}
+
+impl World {
+    /// Starts all processes and opens `accounts` accounts with [`FUNDING`] each.
+    pub(crate) fn start(broker: &Broker, prefix: &str, accounts: u64) -> anyhow::Result<Self> {
+        let mut flow = Flow::create(broker, prefix, PARTITIONS, binary()?)?;
+        flow.start_all()?;
+        let connection = broker.connection("kpay-e2e");
+        let incoming = flow.names.topic(TopicName::Incoming);
+        let appender = Appender::open(&connection, incoming, PARTITIONS, 1)?;
+        let tail = Tail::open(&connection, &flow.names)?;
+        let admin = broker.admin()?;
+        let mut world = Self { flow, appender, tail, ids: BTreeSet::new(), funded: 0, connection, admin };
+        for number in 0..accounts {
+            world.send(&load::open(number, FUNDING)?)?;
+            world.funded += i128::from(FUNDING);
+        }
+        world.finish()?;
+        Ok(world)
+    }
+
+    /// Appends protobuf, and remembers the id.
+    pub(crate) fn send(&mut self, intake: &Intake) -> anyhow::Result<()> {
+        self.ids.insert(intake.id().as_str().to_owned());
+        self.appender.append(intake)
+    }
+
+    /// Waits until every id has an outcome; processes that end by themselves are started again.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        self.appender.flush()?;
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let done = self.tail.wait_for(&self.ids, Duration::from_secs(2));
+            if done.is_ok() || Instant::now() > deadline {
+                return done;
+            }
+            self.flow.revive()?;
+        }
+    }
+
+    /// Waits until so many more outcomes are there than now.
+    pub(crate) fn finish_some(&mut self, more: usize) -> anyhow::Result<()> {
+        let target = (self.tail.seen.len() + more).min(self.ids.len());
+        self.tail.follow(WITHIN, |seen| seen.len() >= target)
+    }
+
+    /// Waits until no stage has anything left to read, also not copies of what is finished.
+    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WITHIN;
+        for stage in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+            let (group, topic) = (self.flow.names.group(stage), self.flow.names.topic(stage.input()));
+            loop {
+                let progress = self.admin.group_progress(&group, &topic)?;
+                let at_rest =
+                    progress.values().all(|p| !p.data_records_between && p.last_stable == p.high_watermark);
+                if at_rest {
+                    break;
+                }
+                ensure!(Instant::now() < deadline, "{group} is not at rest: {progress:?}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for all, and asks the auditor.
+    pub(crate) fn audit(&mut self) -> anyhow::Result<Report> {
+        self.finish()?;
+        self.settle()?;
+        let expected = Expected::new(&[("USD", self.funded)], self.ids.iter().cloned());
+        let report = audit(&self.connection, &self.flow.names, &expected)?;
+        report.clean()?;
+        Ok(report)
+    }
+
+    /// As [`World::audit`], and the balances by REST are those of the ledger.
+    pub(crate) fn audit_with_rest(&mut self) -> anyhow::Result<Report> {
+        let report = self.audit()?;
+        self.flow.wait_ready()?;
+        let by_rest = self.rest()?.balances(report.balances.keys())?;
+        assert_eq!(by_rest, report.balances, "the balances by REST and those of the ledger");
+        Ok(report)
+    }
+
+    pub(crate) fn rest(&self) -> anyhow::Result<Rest> {
+        Rest::new(&self.flow.gateway()?)
+    }
+
+    /// The dead letters so far.
+    pub(crate) fn letters(&self) -> anyhow::Result<Vec<Raw>> {
+        records(&self.connection, &self.flow.names.topic(TopicName::Dlq))
+    }
+
+    /// The numbers of a stage's processes.
+    pub(crate) fn pods_of(&self, stage: StageName) -> Vec<usize> {
+        (0..).zip(&self.flow.pods).filter(|(_, p)| p.stage == Some(stage)).map(|(n, _)| n).collect()
+    }
+
+    /// SIGKILL, and a start at once.
+    pub(crate) fn crash(&mut self, number: usize) -> anyhow::Result<()> {
+        self.flow.kill(number)?;
+        self.flow.start(number)
+    }
+}
+
+/// The protobuf of an intake.
+pub(crate) fn bytes(intake: &Intake) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    intake.encode(&mut bytes);
+    bytes
+}
