@@ -50,18 +50,20 @@ pub fn tag_of(fingerprint: u64) -> u64 {
 }
 
 fn low48(value: u64) -> [u8; 6] {
-    let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
-    [a, b, c, d, e, f]
+    *value.to_le_bytes().first_chunk().expect("eight bytes hold six")
 }
 
-fn from48([a, b, c, d, e, f]: [u8; 6]) -> u64 {
-    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+fn from48(low: [u8; 6]) -> u64 {
+    let mut bytes = [0; 8];
+    for (to, from) in bytes.iter_mut().zip(low) {
+        *to = from;
+    }
+    u64::from_le_bytes(bytes)
 }
 
 /// The id is a hash already: its first bytes serve as the table's.
 fn place(id: &IdHash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *id;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    u64::from_le_bytes(*id.first_chunk().expect("twelve bytes hold eight"))
 }
 
 #[derive(Debug, Default)]

@@ -47,9 +47,9 @@ impl Lookup {
                 Some(Ok(message)) if message.offset() == offset && message.partition() == partition => {
                     break Ok(Some(read(&message)));
                 }
-                Some(Ok(message)) if message.offset() > offset => break Ok(None),
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => break Ok(None),
-                Some(Ok(_) | Err(_)) => {}
+                Some(Ok(message)) if message.offset() <= offset => {}
+                Some(Ok(_) | Err(rdkafka::error::KafkaError::PartitionEOF(_))) => break Ok(None),
+                Some(Err(error)) => tracing::debug!(%error, "lookup"),
                 None if left.is_zero() => {
                     let timeout_ms = timeout.as_millis();
                     break Err(KafkaError::TimedOut { call: "look up a record", timeout_ms });

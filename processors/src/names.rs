@@ -43,6 +43,9 @@ impl StageName {
     }
 
     /// Where a topic stands in [`StageName::topics`].
+    ///
+    /// # Panics
+    /// When the stage has no such topic: the stages are tested with theirs.
     pub fn index(self, topic: TopicName) -> TopicIndex {
         let found = self.topics().iter().position(|t| *t == topic);
         TopicIndex(found.expect("a stage asks only for its own topics"))

@@ -27,7 +27,8 @@ pub async fn run(
         .with_context(|| format!("KPAY_LISTEN: cannot listen on {}", args.pod.listen))?;
     let setup = args.clone();
     let stage = tokio::task::spawn_blocking(move || workers::Stage::open(&setup)).await??;
-    let control = Arc::new(PodControl::new(&args.pod, Some(args.stage.as_str()), stage.reports(), phase.clone()));
+    let control =
+        Arc::new(PodControl::new(&args.pod, Some(args.stage.as_str()), stage.reports(), phase.clone()));
     let router = http::router(Arc::clone(&control), stage.queries());
     let stopping = shutdown.clone();
     let server = tokio::spawn(http::serve(listener, router, stopping));
@@ -40,10 +41,10 @@ pub async fn run(
     let result = threads.await?;
     info!("workers have stopped");
     follow.abort();
-    if !*shutdown.borrow_and_update() {
-        server.abort();
-    } else {
+    if *shutdown.borrow_and_update() {
         server.await??;
+    } else {
+        server.abort();
     }
     result
 }

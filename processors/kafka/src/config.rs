@@ -44,6 +44,9 @@ impl Connection {
             .set("fetch.error.backoff.ms", "20")
             .set("queued.min.messages", "5000")
             .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
+            // What one answer may bring, before it is decompressed: the queue's bound is only looked at in between.
+            .set("fetch.message.max.bytes", "262144")
+            .set("fetch.max.bytes", "2097152")
             .set("check.crcs", "false");
         config
     }

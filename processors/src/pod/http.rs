@@ -90,7 +90,11 @@ struct Wait {
     wait_ms: u64,
 }
 
-async fn payment(State(queries): State<Queries>, Path(id): Path<String>, Query(wait): Query<Wait>) -> Response {
+async fn payment(
+    State(queries): State<Queries>,
+    Path(id): Path<String>,
+    Query(wait): Query<Wait>,
+) -> Response {
     let wait = Duration::from_millis(wait.wait_ms).min(WAIT_MAX);
     respond(queries.payment(&id, wait).await)
 }

@@ -49,9 +49,11 @@ impl Queries {
     /// Whether this pod can speak for a key.
     fn partition(&self, key: &str) -> Result<i32, Answer> {
         let partition = partition_of(key.as_bytes(), self.input_partitions);
-        let state = self.reports.workers.iter().find_map(|worker| {
-            worker.partitions.lock().get(&partition).map(|report| report.state)
-        });
+        let state = self
+            .reports
+            .workers
+            .iter()
+            .find_map(|worker| worker.partitions.lock().get(&partition).map(|report| report.state));
         match state {
             None => Err(Answer::Elsewhere),
             Some(PartitionState::Restoring) => Err(Answer::Later),

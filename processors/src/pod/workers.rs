@@ -30,10 +30,10 @@ use crate::stage::inflight::InflightStage;
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a pod waits for its topics before it leaves, and is started again.
-const TOPIC_WAIT: Duration = Duration::from_secs(60);
+const TOPIC_WAIT: Duration = Duration::from_mins(1);
 const TOPIC_POLL: Duration = Duration::from_millis(500);
 /// Fetched ahead by a worker, in KiB: some ten thousand records, and a bound for the memory.
-const FETCH_AHEAD_KIB: u32 = 8_192;
+const FETCH_AHEAD_KIB: u32 = 4_096;
 
 /// A stage that is ready to run.
 pub struct Stage {

@@ -98,11 +98,11 @@ impl Stage for AccountStage {
                 }
             })?;
             let from = marked.map_or(Start::Beginning, |at| Start::Timestamp(at - MARKER_SLACK_MS));
-            reader.read(*ledger, partition, from, Until::Stable, &mut |record| {
-                match LedgerEntry::decode(record.value) {
-                    Ok(entry) => newest(table, entry.account.clone(), entry.state()),
-                    Err(error) => failed = Some(unreadable("account.ledger", record, &error)),
-                }
+            reader.read(*ledger, partition, from, Until::Stable, &mut |record| match LedgerEntry::decode(
+                record.value,
+            ) {
+                Ok(entry) => newest(table, entry.account.clone(), entry.state()),
+                Err(error) => failed = Some(unreadable("account.ledger", record, &error)),
             })?;
             failed.map_or(Ok(()), Err)
         })?;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use kpay_domain::fingerprint::{fingerprint, id_hash};
 use kpay_domain::inflight::{Admission, Policy, decide};
 use kpay_domain::{Intake, Malformed, Progress, intake};
-use kpay_domain::fingerprint::{fingerprint, id_hash};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;
@@ -42,8 +42,9 @@ impl Progresses {
         let progress = if metadata.is_empty() {
             Progress::default()
         } else {
-            Progress::from_text(metadata)
-                .map_err(|e| LogError::Unavailable(format!("metadata {metadata:?} of partition {partition}: {e}")))?
+            Progress::from_text(metadata).map_err(|e| {
+                LogError::Unavailable(format!("metadata {metadata:?} of partition {partition}: {e}"))
+            })?
         };
         self.0.insert(partition, (progress.clone(), progress));
         Ok(())

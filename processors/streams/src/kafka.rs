@@ -322,6 +322,8 @@ impl Log for KafkaLog {
             }
         }
         if count > 0 {
+            // Restored and running: the next assignment opens its own.
+            self.reader = None;
             return Ok(Polled::Records(count));
         }
         Ok(self.next_rebalance()?.unwrap_or(Polled::Nothing))

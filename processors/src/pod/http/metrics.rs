@@ -1,4 +1,4 @@
-//! `/metrics`: OpenMetrics made from the counters at the time of asking. No I/O.
+//! `/metrics`: `OpenMetrics` made from the counters at the time of asking. No I/O.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,7 +50,9 @@ pub(super) fn encode(control: &PodControl) -> String {
 fn snapshot(control: &PodControl) -> Snapshot {
     let reports = control.reports();
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let sum = |of: &dyn Fn(&kpay_streams::control::Report) -> u64| reports.workers.iter().map(|w| of(w)).sum::<u64>();
+    let sum = |of: &dyn Fn(&kpay_streams::control::Report) -> u64| {
+        reports.workers.iter().map(|w| of(w)).sum::<u64>()
+    };
     let c = &reports.counters;
     let counters = vec![
         ("records_received", "Records read from payment.incoming", get(&c.received)),
