@@ -1,0 +1,11 @@
+//! The pipeline on a real cluster, made by the operator that helm has installed. Run by `cargo xtask test --tier
+//! cluster` inside the cluster's network; without a cluster or a broker every test fails.
+//!
+//! One after the other, each in a namespace of its own.
+
+mod bad_input;
+mod drain;
+mod money;
+mod node;
+mod owned;
+mod world;

@@ -1,0 +1,165 @@
+//! What the operator owns, and how quiet it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, ResourceExt};
+use serde_json::Value;
+
+use crate::node::rss_mib;
+use crate::world::{Cluster, World, turn};
+
+const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
+const KINDS: [(&str, &str, &str); 8] = [
+    ("apps", "v1", "StatefulSet"),
+    ("apps", "v1", "Deployment"),
+    ("", "v1", "Service"),
+    ("", "v1", "ServiceAccount"),
+    ("rbac.authorization.k8s.io", "v1", "Role"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding"),
+    ("policy", "v1", "PodDisruptionBudget"),
+    ("networking.k8s.io", "v1", "NetworkPolicy"),
+];
+
+fn api(world: &World, kind: &(&str, &str, &str)) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(kind.0, kind.1, kind.2));
+    Api::namespaced_with(world.cluster.client.clone(), &world.namespace, &resource)
+}
+
+/// Kind and name of every object that the resource owns, with its uid.
+fn owned(world: &World) -> anyhow::Result<BTreeMap<(usize, String), String>> {
+    let mut found = BTreeMap::new();
+    for (number, kind) in KINDS.iter().enumerate() {
+        for object in world.cluster.wait(api(world, kind).list(&ListParams::default()))? {
+            if object.owner_references().iter().any(|owner| owner.kind == "PaymentPipeline") {
+                found.insert((number, object.name_any()), object.uid().unwrap_or_default());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The operator's writes that concern the namespace, leases aside, since the log was so long.
+fn writes_since(lines: usize, namespace: &str) -> anyhow::Result<Vec<String>> {
+    let path = std::env::var("KPAY_AUDIT_LOG")
+        .context("KPAY_AUDIT_LOG is not set: the audit log is the testbed's")?;
+    let text = std::fs::read_to_string(path)?;
+    let mut writes = Vec::new();
+    for line in text.lines().skip(lines) {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        let object = event.get("objectRef").cloned().unwrap_or_default();
+        let ours = event.pointer("/user/username").and_then(Value::as_str) == Some(OPERATOR);
+        if ours && object["namespace"] == namespace && object["resource"] != "leases" {
+            writes.push(format!("{} {} {}", event["verb"], object["resource"], object["name"]));
+        }
+    }
+    Ok(writes)
+}
+
+fn audit_lines() -> anyhow::Result<usize> {
+    let path = std::env::var("KPAY_AUDIT_LOG")
+        .context("KPAY_AUDIT_LOG is not set: the audit log is the testbed's")?;
+    Ok(std::fs::read_to_string(path)?.lines().count())
+}
+
+/// The pod of the operator that is ready.
+fn operator(cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "kpay-system");
+    let list = cluster.wait(pods.list(&ListParams::default().labels("app.kubernetes.io/instance=kpay")))?;
+    let ready = |pod: &Pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+        let ready = conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+        ready && pod.metadata.deletion_timestamp.is_none()
+    };
+    Ok(list.into_iter().find(ready))
+}
+
+/// How many reconciles the operator has begun since it started.
+fn reconciles(cluster: &Cluster) -> anyhow::Result<u64> {
+    let pod = operator(cluster)?.context("no operator is ready")?;
+    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    let ports = containers.iter().flat_map(|c| c.ports.iter().flatten());
+    let port = ports.map(|p| p.container_port).next().context("the operator has no port")?;
+    let address = pod.status.and_then(|status| status.pod_ip).context("the operator has no address")?;
+    let text = reqwest::blocking::get(format!("http://{address}:{port}/metrics"))?.text()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("kpay_operator_reconciles_total "));
+    Ok(line.context("kpay_operator_reconciles_total")?.trim().parse()?)
+}
+
+/// Waits until the operator has looked at things `more` times.
+fn let_it_reconcile(cluster: &Cluster, more: u64) -> anyhow::Result<()> {
+    let from = reconciles(cluster)?;
+    cluster.until(&format!("{more} more reconciles"), |cluster| {
+        let now = reconciles(cluster)?;
+        ensure!(now >= from + more, "{} so far", now.saturating_sub(from));
+        Ok(Some(()))
+    })
+}
+
+#[test]
+fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut world = World::start("owned", 10)?;
+    let before = owned(&world)?;
+    let kinds: BTreeSet<usize> = before.keys().map(|(kind, _)| *kind).collect();
+    ensure!(kinds.len() >= 7, "only {before:?} are owned");
+    for ((kind, name), uid) in &before {
+        let api = api(&world, &KINDS[*kind]);
+        world.cluster.wait(api.delete(name, &DeleteParams::background()))?;
+        world.cluster.until(&format!("{} {name} is back", KINDS[*kind].2), |cluster| {
+            let found = cluster.wait(api.get_opt(name))?;
+            Ok(found.filter(|object| object.uid().as_ref() != Some(uid)))
+        })?;
+    }
+    let after = owned(&world)?;
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    // And it pays.
+    for number in 0..50 {
+        world.send(&kpay_e2e::load::payment("after", number, 10)?)?;
+    }
+    world.cluster.until("the gateway answers again", |_| {
+        Ok((world.rest.get("/v1/accounts/acct-000001")?.status == 200).then_some(()))
+    })?;
+    world.audit_with_rest()?;
+    Ok(())
+}
+
+#[test]
+fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow::Result<()> {
+    let _turn = turn();
+    let world = World::start("quiet", 0)?;
+    // What belongs to the start is over when nothing is written between two looks.
+    let settled = |world: &World| -> anyhow::Result<Option<()>> {
+        let lines = audit_lines()?;
+        let_it_reconcile(&world.cluster, 2)?;
+        let writes = writes_since(lines, &world.namespace)?;
+        ensure!(writes.is_empty(), "{writes:?}");
+        Ok(Some(()))
+    };
+    world.cluster.until("nothing is written", |_| settled(&world))?;
+    let pods = world.incarnations()?;
+    let objects = owned(&world)?;
+
+    let lines = audit_lines()?;
+    let_it_reconcile(&world.cluster, 5)?;
+    assert_eq!(writes_since(lines, &world.namespace)?, [""; 0], "5 reconciles of an unchanged resource");
+    println!("the idle operator's resident memory: {:.1} MiB", rss_mib("kpay-operator")?);
+
+    let lines = audit_lines()?;
+    let old = operator(&world.cluster)?.context("no operator is ready")?;
+    let operators: Api<Pod> = Api::namespaced(world.cluster.client.clone(), "kpay-system");
+    world.cluster.wait(operators.delete(&old.name_any(), &DeleteParams::default()))?;
+    world.cluster.until("another operator is ready", |cluster| {
+        Ok(operator(cluster)?.filter(|new| new.uid() != old.uid()))
+    })?;
+    world
+        .cluster
+        .until("the new operator reconciles", |cluster| Ok((reconciles(cluster)? >= 3).then_some(())))?;
+    assert_eq!(writes_since(lines, &world.namespace)?, [""; 0], "a restart of the operator");
+    assert_eq!(world.incarnations()?, pods);
+    assert_eq!(owned(&world)?, objects);
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! A pipeline in a namespace of its own, and what was sent to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use kpay::names::{Names, StageName, TopicName};
+use kpay_crds::{PaymentPipeline, PaymentPipelineStatus};
+use kpay_domain::Intake;
+use kpay_e2e::auditor::books::Tail;
+use kpay_e2e::auditor::{Expected, Report, audit};
+use kpay_e2e::load::{self, Appender};
+use kpay_e2e::rest::Rest;
+use kpay_kafka::admin::Admin;
+use kpay_kafka::config::Connection;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+pub(crate) const NAME: &str = "payments";
+pub(crate) const FUNDING: i64 = 1_000_000;
+pub(crate) const WITHIN: Duration = Duration::from_mins(3);
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for the tests before.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) namespace: String,
+    pub(crate) rest: Rest,
+    pub(crate) appender: Appender,
+    pub(crate) tail: Tail,
+    /// Every id that must have an outcome.
+    pub(crate) ids: BTreeSet<String>,
+    /// What came in from outside, in US dollars.
+    pub(crate) funded: i128,
+    pub(crate) names: Names,
+    pub(crate) admin: Admin,
+    connection: Connection,
+}
+
+/// The API server.
+pub(crate) struct Cluster {
+    pub(crate) runtime: Runtime,
+    pub(crate) client: Client,
+}
+
+impl Cluster {
+    pub(crate) fn open() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let client =
+            runtime.block_on(Client::try_default()).context("no cluster: cargo xtask test --tier cluster")?;
+        Ok(Self { runtime, client })
+    }
+
+    /// Waits for an answer.
+    pub(crate) fn wait<T>(&self, answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+        self.runtime.block_on(answer)
+    }
+
+    /// Asks again until there is an answer; fails after [`WITHIN`] with what was wrong last.
+    pub(crate) fn until<T>(
+        &self,
+        what: &str,
+        mut ask: impl FnMut(&Self) -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let answer = ask(self);
+            if let Ok(Some(found)) = answer {
+                return Ok(found);
+            }
+            let last = answer.err().map(|error| format!("{error:#}")).unwrap_or_default();
+            ensure!(Instant::now() < deadline, "still not after {WITHIN:?}: {what}; {last}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A pipeline with all settings at their defaults, whose topics go with it.
+pub(crate) fn manifest(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {
+            "kafka": {"bootstrapServers": "kafka.kpay-system.svc:9092"},
+            "topics": {"deletionPolicy": "Delete"}
+        }
+    })
+}
+
+impl World {
+    /// Makes the namespace `<test>-<pid>` and the pipeline, and opens `accounts` accounts with [`FUNDING`] each.
+    pub(crate) fn start(test: &str, accounts: u64) -> anyhow::Result<Self> {
+        let cluster = Cluster::open()?;
+        let kafka =
+            std::env::var("KPAY_KAFKA").context("KPAY_KAFKA is not set: cargo xtask test --tier cluster")?;
+        let namespace = format!("{test}-{}", std::process::id());
+        make_namespace(&cluster, &namespace)?;
+        let pipelines: Api<PaymentPipeline> = Api::namespaced(cluster.client.clone(), &namespace);
+        let pipeline: PaymentPipeline = serde_json::from_value(manifest(&namespace))?;
+        cluster.wait(pipelines.create(&PostParams::default(), &pipeline))?;
+        cluster.until("the pipeline is Running", |cluster| {
+            let status = cluster.wait(pipelines.get_status(NAME))?.status.unwrap_or_default();
+            ensure!(phase_of(&status) == "Running", "{:?} {:?}", status.phase, status.conditions);
+            Ok(Some(()))
+        })?;
+        let services: Api<Service> = Api::namespaced(cluster.client.clone(), &namespace);
+        let service = cluster.wait(services.get("payments-gateway"))?;
+        let address = service.spec.and_then(|spec| spec.cluster_ip).context("the gateway has no address")?;
+        let rest = Rest::new(&format!("http://{address}:8080"))?;
+        let connection = Connection { bootstrap_servers: kafka, client_id: "kpay-e2e".to_owned() };
+        let names = Names { prefix: format!("{namespace}.{NAME}.") };
+        let admin = Admin::new(connection.clone(), Duration::from_secs(15))?;
+        let incoming = names.topic(TopicName::Incoming);
+        let partitions = admin.partition_count(&incoming)?;
+        let appender = Appender::open(&connection, incoming, partitions, 1)?;
+        let tail = Tail::open(&connection, &names)?;
+        let (ids, funded) = (BTreeSet::new(), 0);
+        let mut world =
+            Self { cluster, namespace, rest, appender, tail, ids, funded, names, admin, connection };
+        for number in 0..accounts {
+            world.send(&load::open(number, FUNDING)?)?;
+            world.funded += i128::from(FUNDING);
+        }
+        world.finish()?;
+        Ok(world)
+    }
+
+    pub(crate) fn pipelines(&self) -> Api<PaymentPipeline> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn status(&self) -> anyhow::Result<PaymentPipelineStatus> {
+        Ok(self.cluster.wait(self.pipelines().get_status(NAME))?.status.unwrap_or_default())
+    }
+
+    /// As `kubectl patch pp payments --type merge`.
+    pub(crate) fn desire(&self, phase: &str) -> anyhow::Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"desiredPhase": phase}}));
+        self.cluster.wait(self.pipelines().patch(NAME, &PatchParams::default(), &patch))?;
+        Ok(())
+    }
+
+    /// Waits for a phase; the error says what the pipeline is instead.
+    pub(crate) fn reach(&self, phase: &str) -> anyhow::Result<PaymentPipelineStatus> {
+        self.cluster.until(&format!("the phase is {phase}"), |_| {
+            let status = self.status()?;
+            ensure!(phase_of(&status) == phase, "{:?} {:?}", status.phase, status.conditions);
+            Ok(Some(status))
+        })
+    }
+
+    pub(crate) fn send(&mut self, intake: &Intake) -> anyhow::Result<()> {
+        self.ids.insert(intake.id().as_str().to_owned());
+        self.appender.append(intake)
+    }
+
+    /// For a sender of its own.
+    pub(crate) fn another_appender(&self) -> anyhow::Result<Appender> {
+        let incoming = self.names.topic(TopicName::Incoming);
+        let partitions = self.admin.partition_count(&incoming)?;
+        Appender::open(&self.connection, incoming, partitions, 1)
+    }
+
+    /// Waits until every id has an outcome.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
+        self.appender.flush()?;
+        self.tail.wait_for(&self.ids, WITHIN)
+    }
+
+    /// Waits until so many more outcomes are there than now.
+    pub(crate) fn finish_some(&mut self, more: usize) -> anyhow::Result<()> {
+        let target = (self.tail.seen.len() + more).min(self.ids.len());
+        self.tail.follow(WITHIN, |seen| seen.len() >= target)
+    }
+
+    /// Whether a stage has nothing left to read and no transaction is open in its input.
+    pub(crate) fn at_rest(&self, stage: StageName) -> anyhow::Result<bool> {
+        let (group, topic) = (self.names.group(stage), self.names.topic(stage.input()));
+        let progress = self.admin.group_progress(&group, &topic)?;
+        Ok(progress.values().all(|p| !p.data_records_between && p.last_stable == p.high_watermark))
+    }
+
+    /// Waits for all, and asks the auditor; the balances by REST must be those of the ledger.
+    pub(crate) fn audit_with_rest(&mut self) -> anyhow::Result<Report> {
+        self.finish()?;
+        for stage in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+            self.cluster.until("the stages are at rest", |_| Ok(self.at_rest(stage)?.then_some(())))?;
+        }
+        let expected = Expected::new(&[("USD", self.funded)], self.ids.iter().cloned());
+        let report = audit(&self.connection, &self.names, &expected)?;
+        report.clean()?;
+        let by_rest = self.rest.balances(report.balances.keys())?;
+        assert_eq!(by_rest, report.balances, "the balances by REST and those of the ledger");
+        Ok(report)
+    }
+
+    /// What only the process of this pod has in its environment.
+    pub(crate) fn environment_of(&self, pod: &str) -> [String; 2] {
+        [format!("KPAY_POD_NAME={pod}"), format!("KPAY_PIPELINE={}/{NAME}", self.namespace)]
+    }
+
+    /// Uid and restarts of each pod.
+    pub(crate) fn incarnations(&self) -> anyhow::Result<BTreeMap<String, (Option<String>, i32)>> {
+        let pods = self.cluster.wait(self.pods().list(&ListParams::default()))?;
+        let one = |pod: Pod| {
+            let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.clone()).unwrap_or_default();
+            (pod.name_any(), (pod.uid(), statuses.iter().map(|s| s.restart_count).sum()))
+        };
+        Ok(pods.into_iter().map(one).collect())
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::env::var_os("KPAY_KEEP").is_some() {
+            return;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let gone = self.cluster.wait(self.pipelines().delete(NAME, &DeleteParams::default())).map(drop);
+        let gone = gone.and_then(|()| {
+            self.cluster.wait(namespaces.delete(&self.namespace, &DeleteParams::background())).map(drop)
+        });
+        if let Err(error) = gone {
+            eprintln!("{} stays: {error}", self.namespace);
+        }
+    }
+}
+
+pub(crate) fn make_namespace(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+    cluster.wait(namespaces.create(&PostParams::default(), &namespace))?;
+    Ok(())
+}
+
+pub(crate) fn phase_of(status: &PaymentPipelineStatus) -> &'static str {
+    status.phase.map_or("", kpay_crds::Phase::as_str)
+}
