@@ -46,7 +46,8 @@ impl Connection {
             .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
             // What one answer may bring, before it is decompressed: the queue's bound is only looked at in between.
             .set("fetch.message.max.bytes", "262144")
-            .set("fetch.max.bytes", "2097152")
+            .set("fetch.max.bytes", "524288")
+            .set("message.max.bytes", "524288")
             .set("check.crcs", "false");
         config
     }
@@ -69,6 +70,8 @@ impl Connection {
         config
             .set("isolation.level", isolation.as_str())
             .set("enable.partition.eof", "true")
+            // The end is what is waited for, and the broker tells of it only after this time.
+            .set("fetch.wait.max.ms", "10")
             .set("auto.offset.reset", "error");
         config
     }
