@@ -120,9 +120,7 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
     for number in 0..50 {
         world.send(&kpay_e2e::load::payment("after", number, 10)?)?;
     }
-    world.cluster.until("the gateway answers again", |_| {
-        Ok((world.rest.get("/v1/accounts/acct-000001")?.status == 200).then_some(()))
-    })?;
+    world.find_gateway()?;
     world.audit_with_rest()?;
     Ok(())
 }

@@ -113,10 +113,7 @@ impl World {
             ensure!(phase_of(&status) == "Running", "{:?} {:?}", status.phase, status.conditions);
             Ok(Some(()))
         })?;
-        let services: Api<Service> = Api::namespaced(cluster.client.clone(), &namespace);
-        let service = cluster.wait(services.get("payments-gateway"))?;
-        let address = service.spec.and_then(|spec| spec.cluster_ip).context("the gateway has no address")?;
-        let rest = Rest::new(&format!("http://{address}:8080"))?;
+        let rest = gateway(&cluster, &namespace)?;
         let connection = Connection { bootstrap_servers: kafka, client_id: "kpay-e2e".to_owned() };
         let names = Names { prefix: format!("{namespace}.{NAME}.") };
         let admin = Admin::new(connection.clone(), Duration::from_secs(15))?;
@@ -166,6 +163,15 @@ impl World {
     pub(crate) fn send(&mut self, intake: &Intake) -> anyhow::Result<()> {
         self.ids.insert(intake.id().as_str().to_owned());
         self.appender.append(intake)
+    }
+
+    /// Waits until the gateway answers at the address that its Service has now.
+    pub(crate) fn find_gateway(&mut self) -> anyhow::Result<()> {
+        self.rest = self.cluster.until("the gateway answers", |cluster| {
+            let rest = gateway(cluster, &self.namespace)?;
+            Ok((rest.get("/v1/pipeline")?.status == 200).then_some(rest))
+        })?;
+        Ok(())
     }
 
     /// For a sender of its own.
@@ -222,6 +228,14 @@ impl World {
         };
         Ok(pods.into_iter().map(one).collect())
     }
+}
+
+/// The public API at the address that its Service has now.
+fn gateway(cluster: &Cluster, namespace: &str) -> anyhow::Result<Rest> {
+    let services: Api<Service> = Api::namespaced(cluster.client.clone(), namespace);
+    let service = cluster.wait(services.get("payments-gateway"))?;
+    let address = service.spec.and_then(|spec| spec.cluster_ip).context("the gateway has no address")?;
+    Rest::new(&format!("http://{address}:8080"))
 }
 
 impl Drop for World {
