@@ -12,7 +12,7 @@ use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
 use kpay_control::status::{self, Input, Verdict};
 use kpay_control::validate::{Invalid, ValidatedPipeline, topic_prefix, validate};
-use kpay_crds::{PaymentPipeline, Phase};
+use kpay_crds::{PaymentPipeline, PaymentPipelineStatus, Phase};
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
@@ -22,7 +22,7 @@ use crate::deletion::{keep_finalizer, leave};
 use crate::error::Error;
 use crate::evidence::{ask_groups, evidence, whole, workload_reports};
 use crate::observe::observe;
-use crate::record::write_status;
+use crate::record::{FIGURES_EVERY, write_status};
 use crate::topics::{self, TopicsPass};
 
 /// Until the next look while something is under way.
@@ -114,16 +114,19 @@ async fn serve(
         topic_prefix: pipeline.topic_prefix.clone(),
     };
     let status = status::next(&old, &input);
-    let phase = status.phase;
+    let pause = pause_after(&status, transition);
     write_status(resource, &old, status, transition, context).await?;
     applied?;
-    Ok(Action::requeue(pause_after(phase, transition)))
+    Ok(Action::requeue(pause))
 }
 
-fn pause_after(phase: Option<Phase>, transition: Option<Transition>) -> Duration {
-    match phase {
+fn pause_after(status: &PaymentPipelineStatus, transition: Option<Transition>) -> Duration {
+    let busy = status.per_second.is_some_and(|per_second| per_second > 0.0)
+        || status.in_flight.as_ref().is_some_and(|in_flight| in_flight.count != 0);
+    match status.phase {
         _ if transition.is_some() => SOON,
         Some(Phase::Pending | Phase::Draining | Phase::Resuming) | None => SOON,
+        Some(Phase::Running) if busy => FIGURES_EVERY,
         Some(Phase::Running | Phase::Paused | Phase::Failed) => AT_REST,
     }
 }

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::Error;
 
-const FIGURES_EVERY: Duration = Duration::from_secs(5);
+/// Between two writes of figures alone.
+pub(crate) const FIGURES_EVERY: Duration = Duration::from_secs(5);
 
 /// Writes the difference, if there is one that cannot wait, under the version that was read: an operator that
 /// is no longer the leader cannot overwrite a newer phase.

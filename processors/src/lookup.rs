@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use kpay_kafka::KafkaError;
 use kpay_kafka::config::{Connection, Isolation};
+use kpay_kafka::quiet::Quiet;
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -11,7 +12,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 /// A consumer for single records. Queries take turns.
 pub struct Lookup {
-    consumer: Mutex<BaseConsumer>,
+    consumer: Mutex<BaseConsumer<Quiet>>,
     topic: String,
 }
 
@@ -20,7 +21,8 @@ impl Lookup {
     pub fn open(connection: &Connection, topic: String) -> Result<Self, KafkaError> {
         let mut config = connection.reader(Isolation::Committed);
         config.set("queued.min.messages", "1").set("fetch.message.max.bytes", "4096");
-        let consumer = config.create().map_err(KafkaError::call("create lookup consumer"))?;
+        let consumer =
+            config.create_with_context(Quiet).map_err(KafkaError::call("create lookup consumer"))?;
         Ok(Self { consumer: Mutex::new(consumer), topic })
     }
 

@@ -12,11 +12,12 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::{Connection, Isolation};
 use crate::error::KafkaError;
 use crate::ffi;
+use crate::quiet::Quiet;
 
 /// A client for topics and groups.
 pub struct Admin {
@@ -150,11 +151,9 @@ impl Admin {
     ) -> Result<BTreeMap<i32, PartitionProgress>, KafkaError> {
         let create = || KafkaError::call("create consumer");
         let as_group: BaseConsumer = self.connection.consumer(group, 1024).create().map_err(create())?;
-        let mut committed_reader = self.connection.reader(Isolation::Committed);
-        // There is next to nothing to read, and the end is what is waited for.
-        committed_reader.set("fetch.wait.max.ms", "10");
-        let stable = committed_reader.create_with_context(Quiet).map_err(create())?;
-        let all: BaseConsumer = self.connection.reader(Isolation::Uncommitted).create().map_err(create())?;
+        let reader = |isolation| self.connection.reader(isolation).create_with_context(Quiet);
+        let stable = reader(Isolation::Committed).map_err(create())?;
+        let all = reader(Isolation::Uncommitted).map_err(create())?;
         let mut wanted = TopicPartitionList::new();
         for partition in 0..self.partition_count(topic)? {
             wanted.add_partition(topic, partition);
@@ -245,19 +244,6 @@ impl Admin {
         Ok(found)
     }
 }
-
-/// Reports librdkafka's errors, but not the end of a partition: that is an answer.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "librdkafka");
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 fn topic_error(call: &'static str, topic: &str, code: RDKafkaErrorCode) -> KafkaError {
     KafkaError::Topic { call, topic: topic.to_owned(), code, detail: String::new() }

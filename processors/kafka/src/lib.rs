@@ -8,5 +8,6 @@ pub mod error;
 pub mod ffi;
 pub mod group;
 pub mod partition;
+pub mod quiet;
 
 pub use error::KafkaError;

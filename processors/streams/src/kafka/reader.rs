@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use kpay_kafka::admin::watermarks;
 use kpay_kafka::config::{Connection, Isolation};
+use kpay_kafka::quiet::Quiet;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as Rd;
 use rdkafka::{Offset as At, TopicPartitionList};
@@ -22,13 +23,16 @@ const STABLE_POLL: Duration = Duration::from_millis(20);
 
 /// Two consumers that join nothing: one sees committed records only, one the true end of the log.
 pub(crate) struct RangeReader {
-    committed: BaseConsumer,
-    uncommitted: BaseConsumer,
+    committed: BaseConsumer<Quiet>,
+    uncommitted: BaseConsumer<Quiet>,
 }
 
 impl RangeReader {
     pub(crate) fn open(connection: &Connection) -> Result<Self, LogError> {
-        let create = |isolation| connection.reader(isolation).create().map_err(unavailable("create reader"));
+        let create = |isolation| {
+            let config = connection.reader(isolation);
+            config.create_with_context(Quiet).map_err(unavailable("create reader"))
+        };
         Ok(Self { committed: create(Isolation::Committed)?, uncommitted: create(Isolation::Uncommitted)? })
     }
 
