@@ -16,6 +16,8 @@ pub(crate) const NAMESPACE: &str = "kpay-system";
 const OPERATOR_PODS: &str = "app.kubernetes.io/instance=kpay";
 const PIPELINE_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(500);
+/// For how long the pipeline must look as wanted: a new operator's first look takes a moment, and may replace pods.
+const HELD: Duration = Duration::from_secs(2);
 
 /// A cluster that kubectl and helm can reach.
 pub(crate) struct Target {
@@ -139,9 +141,14 @@ pub(crate) fn deploy(
 /// resource, its phase is Running, and every pod is one of the new image and ready. An error says what is missing.
 fn running(target: &Target, image: &str) -> Result<String> {
     let started = Instant::now();
+    let mut since = None;
     while started.elapsed() < PIPELINE_TIMEOUT {
-        if is_running(target)? && rolled(target, image)? {
-            return Ok("payments is Running".to_owned());
+        if led(target)? && is_running(target)? && rolled(target, image)? {
+            if since.get_or_insert_with(Instant::now).elapsed() >= HELD {
+                return Ok("payments is Running".to_owned());
+            }
+        } else {
+            since = None;
         }
         thread::sleep(POLL);
     }
@@ -157,6 +164,15 @@ fn running(target: &Target, image: &str) -> Result<String> {
         "payments does not run with {image} after {} s; its phase and conditions:\n{why}\n{pods}",
         PIPELINE_TIMEOUT.as_secs()
     )
+}
+
+/// Whether the operator that works is a pod of now and not the one that was replaced.
+fn led(target: &Target) -> Result<bool> {
+    let get = |args: &[&str]| target.kubectl(&[args, &["--namespace", NAMESPACE]].concat());
+    let holder = get(&["get", "leases", "--output", "jsonpath={.items[*].spec.holderIdentity}"])?;
+    let pods = get(&["get", "pods", "--selector", OPERATOR_PODS, "--output", "name"])?;
+    let pods: Vec<&str> = pods.lines().filter_map(|line| line.strip_prefix("pod/")).collect();
+    Ok(matches!(pods[..], [only] if only == holder.trim()))
 }
 
 fn is_running(target: &Target) -> Result<bool> {

@@ -167,9 +167,15 @@ fn people(instance: &Instance, deployed: bool) -> Result<()> {
         instance.cache.join("bin").display()
     );
     if deployed {
-        println!("kubectl get pp --watch");
-        println!("curl -s localhost:{}/v1/accounts", ports.gateway);
-        println!("kubectl patch pp payments --type merge -p '{{\"spec\":{{\"desiredPhase\":\"Paused\"}}}}'");
+        let api = format!("localhost:{}/v1", ports.gateway);
+        println!("kubectl get pp");
+        println!(r#"curl {api}/accounts --json '{{"id": "alice", "currency": "USD", "funding": 100000}}'"#);
+        println!(r#"curl {api}/accounts --json '{{"id": "bob", "currency": "USD"}}'"#);
+        let payment =
+            r#"{"id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 1234, "currency": "USD"}}"#;
+        println!("curl {api}/payments --header 'Prefer: wait=5' --json '{payment}'");
+        println!("curl {api}/accounts/bob");
+        println!(r#"kubectl patch pp payments --type merge -p '{{"spec":{{"desiredPhase":"Paused"}}}}'"#);
     } else {
         println!("kubectl get nodes");
     }
