@@ -85,7 +85,7 @@ impl Appender {
 
     /// Waits until the broker has everything.
     pub fn flush(&self) -> anyhow::Result<()> {
-        Ok(self.producer.flush(Duration::from_secs(120))?)
+        Ok(self.producer.flush(Duration::from_mins(2))?)
     }
 }
 

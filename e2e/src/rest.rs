@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use kpay_domain::Intake;
 use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ impl Answer {
 impl Rest {
     /// `base` is `http://host:port`.
     pub fn new(base: &str) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let client = Client::builder().timeout(Duration::from_mins(1)).build()?;
         Ok(Self { base: base.to_owned(), client })
     }
 
@@ -112,4 +113,10 @@ fn patiently(mut ask: impl FnMut() -> anyhow::Result<Answer>) -> anyhow::Result<
 /// The JSON of a payment in US dollars.
 pub fn payment(id: &str, from: &str, to: &str, minor: i64) -> Value {
     json!({"id": id, "from": from, "to": to, "amount": {"value": minor, "currency": "USD"}})
+}
+
+/// The JSON of an intake that is a payment in US dollars.
+pub fn as_json(intake: &Intake) -> anyhow::Result<Value> {
+    let Intake::Payment(paid) = intake else { bail!("{intake:?} is no payment") };
+    Ok(payment(paid.id.as_str(), paid.from.as_str(), paid.to.as_str(), paid.amount.minor))
 }

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::record::{Entry, Outcome, intake_id};
 
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
+const READ_TIMEOUT: Duration = Duration::from_mins(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A record as it lies in a topic.

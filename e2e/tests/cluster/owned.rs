@@ -50,10 +50,13 @@ fn writes_since(lines: usize, namespace: &str) -> anyhow::Result<Vec<String>> {
     let mut writes = Vec::new();
     for line in text.lines().skip(lines) {
         let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let object = event.get("objectRef").cloned().unwrap_or_default();
-        let ours = event.pointer("/user/username").and_then(Value::as_str) == Some(OPERATOR);
-        if ours && object["namespace"] == namespace && object["resource"] != "leases" {
-            writes.push(format!("{} {} {}", event["verb"], object["resource"], object["name"]));
+        let text = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let resource = text("/objectRef/resource");
+        if text("/user/username") == OPERATOR
+            && text("/objectRef/namespace") == namespace
+            && resource != "leases"
+        {
+            writes.push(format!("{} {resource} {}", text("/verb"), text("/objectRef/name")));
         }
     }
     Ok(writes)

@@ -12,6 +12,9 @@ use crate::world::{World, broker, bytes, turn};
 const ACCOUNTS: u64 = 10;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
+/// The code of the dead letter, and the headers and the bytes of the record.
+type Poison = (&'static str, &'static [(&'static str, &'static str)], Vec<u8>);
+
 fn pay(id: &str, from: &str, to: &str, minor: i64, currency: &str) -> anyhow::Result<Intake> {
     Ok(Intake::Payment(Payment {
         id: PaymentId::new(id)?,
@@ -41,7 +44,7 @@ fn a_record_that_cannot_be_read_is_one_dead_letter_and_the_next_payment_passes()
     world.send(&first)?;
     world.finish()?;
     let other_body = bytes(&pay("poison-first", a.as_str(), "acct-000001", 6, "USD")?);
-    let poisons: Vec<(&str, &[(&str, &str)], Vec<u8>)> = vec![
+    let poisons: Vec<Poison> = vec![
         ("protobuf_invalid", &[], b"\x0a\xff\xff\xff\xff\x0f no protobuf".to_vec()),
         ("json_invalid", &JSON, br#"{"id": "x", "#.to_vec()),
         ("content_type_unknown", &[("content-type", "text/xml")], b"<payment/>".to_vec()),

@@ -1,18 +1,12 @@
 //! Every way in at once.
 
-use kpay_domain::Intake;
 use kpay_e2e::load;
-use kpay_e2e::rest::payment;
-use serde_json::{Value, json};
+use kpay_e2e::rest::as_json;
+use serde_json::json;
 
 use crate::world::{World, broker, bytes, turn};
 
 const ACCOUNTS: u64 = 40;
-
-fn as_json(intake: &Intake) -> Value {
-    let Intake::Payment(paid) = intake else { panic!("not a payment") };
-    payment(paid.id.as_str(), paid.from.as_str(), paid.to.as_str(), paid.amount.minor)
-}
 
 #[test]
 fn payments_by_every_way_in_move_the_money_once_and_rest_agrees_with_the_ledger() -> anyhow::Result<()> {
@@ -34,7 +28,7 @@ fn payments_by_every_way_in_move_the_money_once_and_rest_agrees_with_the_ledger(
     for number in 0..600 {
         let intake = load::payment("mixed", number, ACCOUNTS)?;
         let id = intake.id().as_str().to_owned();
-        let (protobuf, json) = (bytes(&intake), as_json(&intake));
+        let (protobuf, json) = (bytes(&intake), as_json(&intake)?);
         let json_bytes = serde_json::to_vec(&json)?;
         let append = &mut world.appender;
         match number % 8 {

@@ -17,7 +17,7 @@ use kpay_e2e::rest::Rest;
 
 pub(crate) const PARTITIONS: i32 = 4;
 pub(crate) const FUNDING: i64 = 1_000_000;
-pub(crate) const WITHIN: Duration = Duration::from_secs(120);
+pub(crate) const WITHIN: Duration = Duration::from_mins(2);
 
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 static TURN: Mutex<()> = Mutex::new(());
