@@ -71,13 +71,13 @@ impl Queries {
         match self.accounts.get(partition, id) {
             None => Answer::Later,
             Some(None) => Answer::Unknown,
-            Some(Some(account)) => found(&json!({
+            Some(Some(account)) => Answer::Found(bytes(&json!({
                 "id": id,
                 "currency": account.currency.as_str(),
                 "balance": account.balance_minor,
                 "status": account.status.as_str(),
                 "version": account.version,
-            })),
+            }))),
         }
     }
 
@@ -124,22 +124,19 @@ impl Queries {
         let read = tokio::task::spawn_blocking(move || {
             lookup.get(partition, known.offset, LOOKUP_TIMEOUT, |message| match stage {
                 StageName::Inflight => intake_of(message).map(|intake| {
-                    json!({
-                        "known": true,
-                        "fingerprint": format!("{:012x}", known.tag),
-                        "intake": body(&intake),
-                    })
+                    let fingerprint = format!("{:012x}", known.tag);
+                    bytes(&json!({"known": true, "fingerprint": fingerprint, "intake": body(&intake)}))
                 }),
                 StageName::Account | StageName::Confirmed => {
                     let outcome = Outcome::decode(message.payload().unwrap_or_default()).ok()?;
                     let mut json = Vec::new();
                     confirmed::to_json(&outcome, &mut json);
-                    serde_json::from_slice(&json).ok()
+                    Some(json)
                 }
             })
         });
         match read.await {
-            Ok(Ok(Some(Some(value)))) => found(&value),
+            Ok(Ok(Some(Some(json)))) => Answer::Found(json),
             Ok(Ok(Some(None) | None)) => Answer::Unknown,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "lookup");
@@ -175,6 +172,6 @@ fn body(intake: &Intake) -> Value {
     }
 }
 
-fn found(value: &Value) -> Answer {
-    Answer::Found(value.to_string().into_bytes())
+fn bytes(value: &Value) -> Vec<u8> {
+    value.to_string().into_bytes()
 }

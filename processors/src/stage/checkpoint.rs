@@ -122,14 +122,14 @@ mod tests {
 
     use super::{Checkpoints, MARKER_KEY, SNAPSHOTS_PER_COMMIT};
 
-    fn state(_: &AccountId) -> Option<Account> {
+    fn state() -> Account {
         let currency = Currency::new("USD").unwrap();
-        Some(Account { currency, balance_minor: 1, status: AccountStatus::Open, version: 1 })
+        Account { currency, balance_minor: 1, status: AccountStatus::Open, version: 1 }
     }
 
     fn written(checkpoints: &mut Checkpoints, now_ms: i64) -> (usize, bool) {
         let mut out = Out::new(&[Topic { name: "t".into(), partitions: 1 }]);
-        checkpoints.write(now_ms, 0, TopicIndex(0), &mut out, state);
+        checkpoints.write(now_ms, 0, TopicIndex(0), &mut out, |_| Some(state()));
         let marker = out.iter().any(|r| r.key == MARKER_KEY);
         (out.len() - usize::from(marker), marker)
     }
