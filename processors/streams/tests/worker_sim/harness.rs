@@ -110,6 +110,7 @@ impl Simulation {
         let settings = Settings {
             commit_records_max: 1 + rng.below(30),
             commit_interval_ms: 1 + rng.up_to_ms(30),
+            commit_linger_ms: 0,
             poll_records_max: 1 + rng.below(12),
             idle_wait_ms: 0,
         };
