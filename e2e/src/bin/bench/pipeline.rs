@@ -125,7 +125,7 @@ fn open_accounts(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<()
         appender.append(&load::open(number, 1_000_000)?)?;
     }
     appender.flush()?;
-    flow.wait_finished(args.accounts, Duration::from_secs(300))?;
+    flow.wait_finished(args.accounts, Duration::from_mins(5))?;
     eprintln!("{} accounts are open", args.accounts);
     Ok(())
 }
@@ -147,7 +147,7 @@ fn drain(broker: &Broker, flow: &mut Flow, args: &Args) -> anyhow::Result<Draine
         std::thread::sleep(Duration::from_millis(1));
     }
     let began = Instant::now();
-    flow.wait_finished(args.accounts + args.payments, Duration::from_secs(900))?;
+    flow.wait_finished(args.accounts + args.payments, Duration::from_mins(15))?;
     let seconds = began.elapsed().as_secs_f64();
     let after = cpu(broker, flow)?;
     let (appends_after, bytes_after) = log_size(broker, flow)?;
@@ -281,7 +281,7 @@ fn receive(reader: &BaseConsumer, total: u64) -> anyhow::Result<Vec<(u64, Instan
                 received.push((number, heard));
             }
             Some(Err(error)) => eprintln!("{error}"),
-            None if heard.elapsed() > Duration::from_secs(60) => {
+            None if heard.elapsed() > Duration::from_mins(1) => {
                 anyhow::bail!("{} of {total} arrived", received.len());
             }
             None => {}
