@@ -40,15 +40,9 @@ pub(crate) fn signal(pid: Pid, signal: Signal) -> anyhow::Result<()> {
     kill(pid, signal).with_context(|| format!("{signal} to {pid}"))
 }
 
-/// The program's resident memory in MiB, by the name of its process.
-pub(crate) fn rss_mib(command: &str) -> anyhow::Result<f64> {
-    for process in std::fs::read_dir("/proc")?.flatten() {
-        let comm = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        if comm.trim() == command {
-            let status = std::fs::read_to_string(process.path().join("status"))?;
-            let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-            return Ok(rss.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0);
-        }
-    }
-    bail!("no process is called {command}")
+/// The resident memory of a process in MiB.
+pub(crate) fn rss_mib(pid: Pid) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+    Ok(rss.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }

@@ -1,11 +1,12 @@
 //! What the operator asks a broker.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use kpay::names::StageName;
 use kpay_e2e::load;
 
-use crate::world::{World, broker, turn};
+use crate::world::{WITHIN, World, broker, turn};
 
 fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
@@ -23,10 +24,21 @@ fn a_changed_setting_of_a_topic_leaves_the_others_alone() -> anyhow::Result<()> 
         1,
         &settings(&[("retention.ms", "3600000"), ("segment.bytes", "1048576")]),
     )?;
+    // The broker learns of either only when the controller's log has come to it.
+    let shows = |pairs: &[(&str, &str)]| -> anyhow::Result<()> {
+        let deadline = Instant::now() + WITHIN;
+        loop {
+            let state = admin.topics(topic)?.remove(topic);
+            if state.as_ref().is_some_and(|s| s.config == settings(pairs)) {
+                assert_eq!(state.map(|s| (s.partitions, s.replication)), Some((2, 1)));
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{state:?}, not {pairs:?}");
+        }
+    };
+    shows(&[("retention.ms", "3600000"), ("segment.bytes", "1048576")])?;
     admin.alter_config(topic, &settings(&[("retention.ms", "7200000")]))?;
-    let state = admin.topics(topic)?.remove(topic).expect("it was created");
-    assert_eq!(state.config, settings(&[("retention.ms", "7200000"), ("segment.bytes", "1048576")]));
-    assert_eq!((state.partitions, state.replication), (2, 1));
+    shows(&[("retention.ms", "7200000"), ("segment.bytes", "1048576")])?;
     // Again is no error, and deleting is not either.
     admin.create_topic(topic, 2, 1, &settings(&[]))?;
     admin.delete_topic(topic)?;
@@ -60,9 +72,9 @@ fn the_records_that_end_a_transaction_are_no_lag() -> anyhow::Result<()> {
     world.send(&load::payment("lag", 50, 10)?)?;
     world.appender.flush()?;
     let (group, topic) = (names.group(StageName::Account), names.topic(StageName::Account.input()));
-    let deadline = std::time::Instant::now() + crate::world::WITHIN;
+    let deadline = Instant::now() + WITHIN;
     while !admin.group_progress(&group, &topic)?.values().any(|p| p.data_records_between) {
-        assert!(std::time::Instant::now() < deadline, "the command does not show as lag");
+        assert!(Instant::now() < deadline, "the command does not show as lag");
     }
     Ok(())
 }
