@@ -130,7 +130,8 @@ impl Stage for InflightStage {
     ) -> Result<(), LogError> {
         self.progress.restore(partition, metadata)?;
         self.ids.restore(partition);
-        let from = Start::Timestamp(reader.now_ms().saturating_sub(self.ids.window_ms()));
+        let now_ms = reader.now_ms();
+        let from = Start::Timestamp(now_ms.saturating_sub(self.ids.window_ms()));
         let Self { ids, incoming, incoming_partitions, .. } = self;
         reader.read(*incoming, partition, from, Until::Offset(committed), &mut |record| {
             if let Ok(intake) = read(record) {
@@ -138,7 +139,7 @@ impl Stage for InflightStage {
                 let home = kpay_kafka::partition::partition_of(id.as_bytes(), *incoming_partitions);
                 if home == partition {
                     let known = Known { tag: tag_of(fingerprint(&intake)), offset: record.offset };
-                    ids.restored(partition, id_hash(id), known, record.timestamp_ms);
+                    ids.restored(partition, id_hash(id), known, record.timestamp_ms.min(now_ms));
                 }
             }
         })?;
@@ -181,7 +182,9 @@ impl Stage for InflightStage {
             }
             None => {}
         }
-        self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, record.timestamp_ms);
+        // A sender's timestamp in the future must not make the window forget what is recent.
+        let at_ms = record.timestamp_ms.min(now_ms);
+        self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, at_ms);
         self.progress.record(record.partition, &intake);
         self.pending.accepted += 1;
         match decide(intake, &self.policy, now_ms) {

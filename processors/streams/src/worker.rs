@@ -66,6 +66,15 @@ struct Transaction {
     records: usize,
 }
 
+/// How far ahead of ours another machine's clock may be, in milliseconds.
+const SKEW_MAX_MS: i64 = 10_000;
+
+/// The time of a step: never before its cause, since the clock was read before the wait and the writer's may be ahead;
+/// but no sender can move it into the future with a timestamp of its own.
+fn moment(now_ms: i64, written_ms: i64) -> i64 {
+    if written_ms.saturating_sub(now_ms) <= SKEW_MAX_MS { now_ms.max(written_ms) } else { now_ms }
+}
+
 /// A log, a stage and the loop that binds them.
 pub struct Worker<L, S> {
     log: L,
@@ -181,8 +190,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
             // A record that was seen already (or is not ours) may come again around a seek.
             let ours = owned.get_mut(&record.partition);
             if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
-                // The clock was read before the wait, and the writer's may be ahead: a step is never before its cause.
-                stage.process(record, now_ms.max(record.timestamp_ms), out);
+                stage.process(record, moment(now_ms, record.timestamp_ms), out);
                 partition.next = record.offset + 1;
                 processed += 1;
             }
@@ -383,5 +391,18 @@ impl<L: Log, S: Stage> Worker<L, S> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SKEW_MAX_MS, moment};
+
+    #[test]
+    fn a_step_is_not_before_its_cause_and_not_in_a_senders_future() {
+        assert_eq!(moment(100, 90), 100);
+        assert_eq!(moment(100, 130), 130);
+        assert_eq!(moment(100, 101 + SKEW_MAX_MS), 100);
+        assert_eq!(moment(100, i64::MAX), 100);
     }
 }
