@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -10,6 +11,9 @@ use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 
 use crate::process::Process;
+
+const PORTS_FROM: u32 = 12_000;
+const PORTS: u32 = 20_000;
 
 /// A running broker; dropping it ends the process and removes its data.
 pub struct Broker {
@@ -29,14 +33,22 @@ fn libs() -> anyhow::Result<PathBuf> {
     Ok(libs.into())
 }
 
-/// Two free ports of loopback.
+/// Free ports of loopback that stay free for who restarts on them: below the range from which the kernel gives outgoing
+/// connections theirs, and none twice in this process.
 pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    let mut listeners = Vec::new();
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
+        *port = loop {
+            let taken = NEXT.fetch_add(1, Ordering::Relaxed);
+            anyhow::ensure!(taken < PORTS, "no port of loopback is free");
+            // Runs side by side begin at different places.
+            let candidate =
+                u16::try_from(PORTS_FROM + (std::process::id().wrapping_mul(97) + taken) % PORTS)?;
+            if TcpListener::bind(("127.0.0.1", candidate)).is_ok() {
+                break candidate;
+            }
+        };
     }
     Ok(ports)
 }
