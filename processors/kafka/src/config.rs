@@ -92,21 +92,6 @@ impl Connection {
             .set("message.max.bytes", "4000000");
         config
     }
-
-    /// The producer of one worker. `transactional_id` is stable per slot, so that a restart ends the
-    /// transaction that was left open.
-    pub fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
-        let mut config = self.producer();
-        config
-            .set("transactional.id", transactional_id)
-            .set("transaction.timeout.ms", "10000")
-            .set("delivery.timeout.ms", "9000")
-            .set("delivery.report.only.error", "true")
-            .set("linger.ms", "0.5")
-            .set("retry.backoff.ms", "5")
-            .set("queue.buffering.max.messages", "200000");
-        config
-    }
 }
 
 /// What a reader sees of open and aborted transactions.

@@ -3,112 +3,80 @@
 //! Every `unsafe` here passes pointers that this function owns or borrows for the length of the call,
 //! and frees what librdkafka hands over.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use crate::error::KafkaError;
 
-/// Why a transactional call failed, and so what the caller has to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{call}: {code}: {detail} ({kind:?})")]
-pub struct TransactionError {
-    /// The call that failed.
-    pub call: &'static str,
-    /// What to do about it.
-    pub kind: TransactionErrorKind,
-    /// librdkafka's code.
-    pub code: RDKafkaErrorCode,
-    /// librdkafka's words.
-    pub detail: String,
-}
-
-/// What a failed transactional call asks of its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TransactionErrorKind {
-    /// The producer is fenced or broken for good: leave.
-    Fatal,
-    /// Abort the transaction and go back to the committed offsets.
-    Abort,
-    /// The outcome is unknown or the call may be repeated; after a time-out the producer must be replaced.
-    Retriable,
+/// A consumer as its group knows it: what a transaction's offsets are checked by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// The group.
+    pub group: String,
+    /// Grows with each rebalance; −1 before the first.
+    pub generation: i32,
+    /// Given by the coordinator.
+    pub member: String,
+    /// `group.instance.id`, for a static member.
+    pub instance: Option<String>,
 }
 
 fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Commits the open transaction without rust-rdkafka's flush, which waits in steps of 100 ms.
-///
-/// librdkafka flushes by itself inside of the call; it needs `delivery.report.only.error=true`, because the
-/// delivery reports of the binding's event queue would otherwise have to be polled for the flush to end.
-pub fn commit_transaction<C: ProducerContext>(
-    producer: &BaseProducer<C>,
-    timeout: Duration,
-) -> Result<(), TransactionError> {
-    // SAFETY: the native handle lives as long as `producer`, which is borrowed over the call.
-    let error = unsafe { sys::rd_kafka_commit_transaction(producer.client().native_ptr(), millis(timeout)) };
-    take_error("commit_transaction", error)
+/// What the group knows of `client`, a consumer; `None` when it has no group.
+pub fn group_member<C: ClientContext>(client: &Client<C>) -> Option<GroupMember> {
+    // SAFETY: the native handle lives as long as `client`. The metadata is ours until the destroy below, and its strings
+    // live as long as it.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(client.native_ptr());
+        if metadata.is_null() {
+            return None;
+        }
+        let member = GroupMember {
+            group: text(sys::rd_kafka_consumer_group_metadata_group_id(metadata)).unwrap_or_default(),
+            generation: sys::rd_kafka_consumer_group_metadata_generation_id(metadata),
+            member: text(sys::rd_kafka_consumer_group_metadata_member_id(metadata)).unwrap_or_default(),
+            instance: text(sys::rd_kafka_consumer_group_metadata_group_instance_id(metadata)),
+        };
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        Some(member)
+    }
 }
 
-/// Turns an owned `rd_kafka_error_t` (or null) into a result and frees it.
-fn take_error(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), TransactionError> {
+/// A copy of a C string; `None` for null.
+///
+/// # Safety
+/// `words` must be null or NUL-terminated.
+unsafe fn text(words: *const c_char) -> Option<String> {
+    // SAFETY: not null here, and NUL-terminated by the contract of this function.
+    (!words.is_null()).then(|| unsafe { CStr::from_ptr(words) }.to_string_lossy().into_owned())
+}
+
+/// An `rd_kafka_error_t` (or null) as a code and words; frees it.
+fn take_error(error: *mut sys::rd_kafka_error_t) -> Result<(), (RDKafkaErrorCode, String)> {
     if error.is_null() {
         return Ok(());
     }
     // SAFETY: not null, made by librdkafka for this call and owned by us until the destroy below.
     unsafe {
-        let kind = if sys::rd_kafka_error_is_fatal(error) != 0 {
-            TransactionErrorKind::Fatal
-        } else if sys::rd_kafka_error_txn_requires_abort(error) != 0 {
-            TransactionErrorKind::Abort
-        } else if sys::rd_kafka_error_is_retriable(error) != 0 {
-            TransactionErrorKind::Retriable
-        } else {
-            TransactionErrorKind::Fatal
-        };
-        let failure = TransactionError {
-            call,
-            kind,
-            code: sys::rd_kafka_error_code(error).into(),
-            detail: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
-        };
+        let code = sys::rd_kafka_error_code(error).into();
+        let detail = text(sys::rd_kafka_error_string(error)).unwrap_or_default();
         sys::rd_kafka_error_destroy(error);
-        Err(failure)
+        Err((code, detail))
     }
-}
-
-/// The same classification for the transactional calls that go through the binding.
-pub fn classify(call: &'static str, error: &rdkafka::error::KafkaError) -> TransactionError {
-    let (kind, code) = match error {
-        rdkafka::error::KafkaError::Transaction(e) => {
-            let kind = if e.is_fatal() {
-                TransactionErrorKind::Fatal
-            } else if e.txn_requires_abort() {
-                TransactionErrorKind::Abort
-            } else if e.is_retriable() {
-                TransactionErrorKind::Retriable
-            } else {
-                TransactionErrorKind::Fatal
-            };
-            (kind, e.code())
-        }
-        other => {
-            (TransactionErrorKind::Abort, other.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown))
-        }
-    };
-    TransactionError { call, kind, code, detail: error.to_string() }
 }
 
 /// Sets some dynamic settings of one topic and leaves all others as they are (KIP-339).
 ///
 /// `AdminClient::alter_configs` replaces the whole set, so that a setting left out would be reset.
 pub fn alter_topic_config<C: ClientContext>(
-    client: &rdkafka::client::Client<C>,
+    client: &Client<C>,
     topic: &str,
     settings: &[(&str, &str)],
     timeout: Duration,
@@ -129,23 +97,15 @@ pub fn alter_topic_config<C: ClientContext>(
             name.as_ptr(),
         );
         for (key, value) in &pairs {
-            let refused = take_error(
-                CALL,
-                sys::rd_kafka_ConfigResource_add_incremental_config(
-                    resource,
-                    key.as_ptr(),
-                    sys::rd_kafka_AlterConfigOpType_t::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET,
-                    value.as_ptr(),
-                ),
-            );
-            if let Err(error) = refused {
+            let refused = take_error(sys::rd_kafka_ConfigResource_add_incremental_config(
+                resource,
+                key.as_ptr(),
+                sys::rd_kafka_AlterConfigOpType_t::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET,
+                value.as_ptr(),
+            ));
+            if let Err((code, detail)) = refused {
                 sys::rd_kafka_ConfigResource_destroy(resource);
-                return Err(KafkaError::Topic {
-                    call: CALL,
-                    topic: topic.to_owned(),
-                    code: error.code,
-                    detail: error.detail,
-                });
+                return Err(KafkaError::Topic { call: CALL, topic: topic.to_owned(), code, detail });
             }
         }
         let queue = sys::rd_kafka_queue_new(client.native_ptr());
@@ -176,13 +136,9 @@ pub fn alter_topic_config<C: ClientContext>(
 /// # Safety
 /// `event` must be a live event of an `IncrementalAlterConfigs` call.
 unsafe fn alter_result(event: *mut sys::rd_kafka_event_t, topic: &str) -> Result<(), KafkaError> {
-    let refused = |code: sys::rd_kafka_resp_err_t, words: *const std::os::raw::c_char| {
-        let detail = if words.is_null() {
-            String::new()
-        } else {
-            // SAFETY: a NUL-terminated string that lives as long as the event.
-            unsafe { CStr::from_ptr(words) }.to_string_lossy().into_owned()
-        };
+    let refused = |code: sys::rd_kafka_resp_err_t, words: *const c_char| {
+        // SAFETY: null, or a NUL-terminated string that lives as long as the event.
+        let detail = unsafe { text(words) }.unwrap_or_default();
         Err(KafkaError::Topic { call: "alter settings", topic: topic.to_owned(), code: code.into(), detail })
     };
     // SAFETY: by the contract of this function; results are borrowed from the event.

@@ -203,7 +203,7 @@ impl Stage {
             instance: slot,
             fetch_ahead_kib: FETCH_AHEAD_KIB,
         };
-        let log = KafkaLog::open(self.connection.clone(), identity, self.topics.clone())?;
+        let log = KafkaLog::open(self.connection.clone(), &identity, self.topics.clone())?;
         let settings = Settings {
             commit_interval_ms: i64::from(self.args.commit_interval_ms),
             commit_linger_ms: i64::from(self.args.commit_linger_ms),

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kpay_kafka::config::Connection;
-use kpay_kafka::ffi::{self, TransactionError, TransactionErrorKind};
+use kpay_kafka::ffi;
+use kpay_kafka::transaction::{InputOffset, TransactionError, TransactionErrorKind, TransactionalProducer};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as Rd;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset as At, TopicPartitionList};
-use tracing::{debug, trace, warn};
+use tracing::{debug, warn};
 
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
@@ -77,26 +77,22 @@ impl ConsumerContext for Rebalances {
 /// A worker's connection to Kafka.
 pub struct KafkaLog {
     connection: Connection,
-    identity: Identity,
     topics: Vec<Topic>,
     consumer: BaseConsumer<Rebalances>,
-    /// Used in turns: a coordinator refuses the next transaction of a producer while it still writes the markers of
-    /// the last one, and librdkafka then waits for 20 ms. With two, one's markers are written during the other's turn.
-    producers: [BaseProducer; 2],
-    turn: usize,
+    producer: TransactionalProducer,
     reader: Option<RangeReader>,
     pending: Arc<Mutex<VecDeque<Rebalance>>>,
     closing: Arc<AtomicBool>,
-    open: bool,
 }
 
 impl KafkaLog {
     /// Joins the group of the stage as reader of the first of `topics`. Ends what a predecessor left open, which
     /// may take as long as the transaction time-out.
-    pub fn open(connection: Connection, identity: Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
+    pub fn open(connection: Connection, identity: &Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
         let pending = Arc::new(Mutex::new(VecDeque::new()));
         let closing = Arc::new(AtomicBool::new(false));
-        let producers = new_producers(&connection, &identity)?;
+        let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let producer = TransactionalProducer::open(connection.clone(), &identity.transactional_id, &names)?;
         let context = Rebalances { pending: Arc::clone(&pending), closing: Arc::clone(&closing) };
         let consumer: BaseConsumer<Rebalances> = connection
             .group_member(&identity.group, &identity.instance, identity.fetch_ahead_kib)
@@ -104,28 +100,11 @@ impl KafkaLog {
             .map_err(unavailable("create consumer"))?;
         let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
         consumer.subscribe(&[input]).map_err(unavailable("subscribe"))?;
-        Ok(Self {
-            connection,
-            identity,
-            topics,
-            consumer,
-            producers,
-            turn: 0,
-            reader: None,
-            pending,
-            closing,
-            open: false,
-        })
+        Ok(Self { connection, topics, consumer, producer, reader: None, pending, closing })
     }
 
     fn input(&self) -> &str {
         self.topics.first().map(|t| t.name.as_str()).unwrap_or_default()
-    }
-
-    /// The producer whose turn it is.
-    fn producer(&self) -> &BaseProducer {
-        let [a, b] = &self.producers;
-        if self.turn.is_multiple_of(2) { a } else { b }
     }
 
     fn list(&self, partitions: &[i32]) -> TopicPartitionList {
@@ -193,38 +172,20 @@ impl Drop for KafkaLog {
     }
 }
 
-/// What a failed transactional call of the binding asks of the worker.
-fn failed(call: &'static str) -> impl FnOnce(Rd) -> LogError {
-    move |error| from_transaction(&ffi::classify(call, &error))
-}
-
-fn from_transaction(error: &TransactionError) -> LogError {
-    match error.kind {
-        TransactionErrorKind::Fatal => LogError::Fenced(error.to_string()),
-        TransactionErrorKind::Abort => LogError::Abort(error.to_string()),
-        TransactionErrorKind::Retriable => LogError::Unknown(error.to_string()),
+impl From<TransactionError> for LogError {
+    fn from(error: TransactionError) -> Self {
+        let detail = error.to_string();
+        match error.kind {
+            TransactionErrorKind::Fenced => LogError::Fenced(detail),
+            TransactionErrorKind::Abort => LogError::Abort(detail),
+            TransactionErrorKind::Unknown => LogError::Unknown(detail),
+            TransactionErrorKind::Unavailable => LogError::Unavailable(detail),
+        }
     }
 }
 
 fn unavailable(call: &'static str) -> impl FnOnce(Rd) -> LogError {
     move |error| LogError::Unavailable(format!("{call}: {error}"))
-}
-
-/// Ends what earlier producers of these ids left open.
-fn new_producers(connection: &Connection, identity: &Identity) -> Result<[BaseProducer; 2], LogError> {
-    let new = |turn: &str| {
-        let producer: BaseProducer = connection
-            .transactional_producer(&format!("{}{turn}", identity.transactional_id))
-            .create()
-            .map_err(unavailable("create producer"))?;
-        producer.init_transactions(INIT_TIMEOUT).map_err(unavailable("init transactions"))?;
-        Ok(producer)
-    };
-    Ok([new("-a")?, new("-b")?])
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<i32> {
@@ -329,75 +290,37 @@ impl Log for KafkaLog {
         Ok(self.next_rebalance()?.unwrap_or(Polled::Nothing))
     }
 
+    /// The cluster begins a transaction with the first append that reaches it.
     fn begin(&mut self) -> Result<(), LogError> {
-        self.producer().begin_transaction().map_err(failed("begin_transaction"))?;
-        self.open = true;
         Ok(())
     }
 
     fn append(&mut self, record: &Outgoing<'_>) -> Result<(), LogError> {
-        let topic = self.topics.get(record.topic.0).map(|t| t.name.as_str()).unwrap_or_default();
-        let mut outgoing = BaseRecord::to(topic).partition(record.partition).key(record.key);
-        if let Some(value) = record.value {
-            outgoing = outgoing.payload(value);
-        }
-        if !record.headers.is_empty() {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            for (key, value) in record.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
-            }
-            outgoing = outgoing.headers(headers);
-        }
-        loop {
-            match self.producer().send(outgoing) {
-                Ok(()) => return Ok(()),
-                Err((Rd::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.producer().poll(Duration::from_millis(1));
-                    outgoing = back;
-                }
-                Err((error, _)) => return Err(LogError::Abort(format!("append to {topic}: {error}"))),
-            }
-        }
+        let (topic, at_ms) = (record.topic.0, self.now_ms());
+        let Outgoing { partition, key, value, headers, .. } = *record;
+        Ok(self.producer.append(topic, partition, at_ms, key, value, headers)?)
     }
 
     fn commit(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for offset in offsets {
-            let mut element = list.add_partition(self.input(), offset.partition);
-            element.set_offset(At::Offset(offset.next)).map_err(unavailable("offset"))?;
-            element.set_metadata(&offset.metadata);
-        }
-        let Some(group) = self.consumer.group_metadata() else {
+        let Some(group) = ffi::group_member(self.consumer.client()) else {
             return Err(LogError::Abort("not a member of the group".into()));
         };
-        let began = std::time::Instant::now();
-        if list.count() > 0 {
-            self.producer()
-                .send_offsets_to_transaction(&list, &group, CALL_TIMEOUT)
-                .map_err(failed("send_offsets_to_transaction"))?;
-        }
-        let offsets_us = micros(began.elapsed());
-        ffi::commit_transaction(self.producer(), CALL_TIMEOUT).map_err(|e| from_transaction(&e))?;
-        let commit_us = micros(began.elapsed()) - offsets_us;
-        trace!(offsets_us, commit_us, "committed");
-        self.open = false;
-        self.producer().poll(Duration::ZERO);
-        self.turn = self.turn.wrapping_add(1);
-        Ok(())
+        let offsets: Vec<InputOffset<'_>> = offsets
+            .iter()
+            .map(|o| InputOffset { partition: o.partition, next: o.next, metadata: &o.metadata })
+            .collect();
+        let Self { producer, topics, .. } = self;
+        let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
+        Ok(producer.commit(&group, input, &offsets)?)
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
-        if !self.open {
-            return Ok(());
-        }
-        self.open = false;
-        self.producer().abort_transaction(CALL_TIMEOUT).map_err(failed("abort_transaction"))
+        Ok(self.producer.abort()?)
     }
 
     fn reconnect(&mut self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
-        warn!(id = self.identity.transactional_id, "replacing the producer");
-        self.open = false;
-        self.producers = new_producers(&self.connection, &self.identity)?;
+        warn!("beginning anew under the same transactional ids");
+        self.producer.reopen()?;
         self.committed(partitions)
     }
 

@@ -1,0 +1,83 @@
+//! Making a call until it is answered: what may be tried again, and what a refusal means. Sleeps, but talks to nobody.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::ResponseError;
+
+use super::{TransactionError, TransactionErrorKind};
+use crate::wire::WireError;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(1);
+const BACKOFF_MAX: Duration = Duration::from_millis(100);
+
+/// Why one attempt failed.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// It may be made again.
+    Again(String),
+    /// It makes no sense to.
+    Failed(TransactionError),
+}
+
+impl Trouble {
+    pub(crate) fn refused(call: &'static str, error: ResponseError) -> Self {
+        let kind = match error {
+            // Whether somebody else has our id, or only our transaction was too old, says the next init.
+            ResponseError::ProducerFenced
+            | ResponseError::InvalidProducerEpoch
+            | ResponseError::InvalidTxnState
+            | ResponseError::InvalidProducerIdMapping
+            | ResponseError::UnknownProducerId
+            | ResponseError::OutOfOrderSequenceNumber
+            | ResponseError::TransactionAbortable
+            | ResponseError::IllegalGeneration
+            | ResponseError::UnknownMemberId
+            | ResponseError::RebalanceInProgress
+            | ResponseError::FencedInstanceId
+            | ResponseError::StaleMemberEpoch => TransactionErrorKind::Abort,
+            _ => TransactionErrorKind::Unavailable,
+        };
+        Self::Failed(TransactionError { call, kind, detail: format!("{error:?}") })
+    }
+
+    pub(crate) fn unsupported(detail: String) -> Self {
+        let kind = TransactionErrorKind::Unavailable;
+        Self::Failed(TransactionError { call: "ask for versions", kind, detail })
+    }
+}
+
+/// Makes attempts until one has an answer; when `time` is up the failure is of this `kind`.
+pub(crate) fn persist<T>(
+    call: &'static str,
+    time: Duration,
+    kind: TransactionErrorKind,
+    mut attempt: impl FnMut() -> Result<T, Trouble>,
+) -> Result<T, TransactionError> {
+    let deadline = Instant::now() + time;
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let detail = match attempt() {
+            Ok(done) => return Ok(done),
+            Err(Trouble::Failed(error)) => return Err(error),
+            Err(Trouble::Again(detail)) => detail,
+        };
+        tracing::debug!(call, detail, "again");
+        if Instant::now() + backoff > deadline {
+            return Err(TransactionError { call, kind, detail });
+        }
+        sleep(backoff);
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+impl From<WireError> for Trouble {
+    fn from(error: WireError) -> Self {
+        Self::Again(error.to_string())
+    }
+}
+
+/// Whether the protocol lets a call be made again after this error.
+pub(crate) fn again(error: ResponseError) -> bool {
+    error.is_retriable() || error == ResponseError::ConcurrentTransactions
+}

@@ -1,0 +1,192 @@
+//! What a transaction says to its coordinators: who we are, how far we have read, and that it is over.
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    EndTxnRequest, GroupId, InitProducerIdRequest, ProducerId, TransactionalId, TxnOffsetCommitRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::attempt::{Trouble, again, persist};
+use super::{
+    CALL_TIME, INIT_TIME, InputOffset, Slot, TRANSACTION_TIMEOUT_MS, TransactionError, TransactionErrorKind,
+    TransactionalProducer,
+};
+use crate::batch::Sequence;
+use crate::cluster::{Coordinates, Node};
+use crate::ffi::GroupMember;
+
+const INIT_PRODUCER_ID: i16 = 5;
+const TXN_OFFSET_COMMIT: i16 = 5;
+const END_TXN: i16 = 5;
+
+impl TransactionalProducer {
+    pub(super) fn slot(&self) -> &Slot {
+        let [a, b] = &self.slots;
+        if self.turn == 0 { a } else { b }
+    }
+
+    fn slot_at(&mut self, turn: usize) -> &mut Slot {
+        let [a, b] = &mut self.slots;
+        if turn == 0 { a } else { b }
+    }
+
+    /// Looked up once, and again after it has moved.
+    fn coordinator(&mut self, turn: usize) -> Result<Node, Trouble> {
+        let (known, id) = (self.slot_at(turn).coordinator, self.slot_at(turn).id.clone());
+        if let Some(node) = known {
+            return Ok(node);
+        }
+        let node = self.cluster.coordinator(Coordinates::Transaction, &id)?;
+        self.slot_at(turn).coordinator = Some(node);
+        Ok(node)
+    }
+
+    pub(super) fn init(&mut self, turn: usize) -> Result<(), TransactionError> {
+        persist("init producer id", INIT_TIME, TransactionErrorKind::Unavailable, || self.try_init(turn))
+    }
+
+    fn try_init(&mut self, turn: usize) -> Result<(), Trouble> {
+        const CALL: &str = "init producer id";
+        let node = self.coordinator(turn)?;
+        let slot = self.slot_at(turn);
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(slot.id.clone())))
+            .with_transaction_timeout_ms(TRANSACTION_TIMEOUT_MS)
+            .with_producer_id(ProducerId(slot.producer_id))
+            .with_producer_epoch(slot.epoch);
+        let answer = self.cluster.call(node, CALL, INIT_PRODUCER_ID, &request);
+        let answer = answer.inspect_err(|_| self.slot_at(turn).coordinator = None)?;
+        let slot = self.slot_at(turn);
+        match ResponseError::try_from_code(answer.error_code) {
+            None => {
+                slot.producer_id = answer.producer_id.0;
+                slot.epoch = answer.producer_epoch;
+                Ok(())
+            }
+            // The cluster forgot an id that was not used for days.
+            Some(ResponseError::InvalidProducerIdMapping) => {
+                (slot.producer_id, slot.epoch) = (-1, -1);
+                Err(Trouble::Again("the cluster has forgotten the producer id".into()))
+            }
+            Some(error @ (ResponseError::ProducerFenced | ResponseError::InvalidProducerEpoch)) => {
+                let (kind, detail) = (TransactionErrorKind::Fenced, format!("{error:?}"));
+                Err(Trouble::Failed(TransactionError { call: CALL, kind, detail }))
+            }
+            Some(error) => Err(self.moved_or_refused(turn, CALL, error)),
+        }
+    }
+
+    /// A coordinator that is not, or not now, is asked again after it was looked up.
+    fn moved_or_refused(&mut self, turn: usize, call: &'static str, error: ResponseError) -> Trouble {
+        if !again(error) {
+            return Trouble::refused(call, error);
+        }
+        if error != ResponseError::ConcurrentTransactions {
+            self.slot_at(turn).coordinator = None;
+        }
+        Trouble::Again(format!("{error:?}"))
+    }
+
+    /// Makes the offsets part of the transaction.
+    pub(super) fn add_offsets(
+        &mut self,
+        group: &GroupMember,
+        input: &str,
+        offsets: &[InputOffset<'_>],
+    ) -> Result<(), TransactionError> {
+        let request = self.offsets_request(group, input, offsets);
+        persist("commit offsets", CALL_TIME, TransactionErrorKind::Abort, || self.try_offsets(&request))
+    }
+
+    fn offsets_request(
+        &self,
+        group: &GroupMember,
+        input: &str,
+        offsets: &[InputOffset<'_>],
+    ) -> TxnOffsetCommitRequest {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let partition = |offset: &InputOffset<'_>| {
+            TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(offset.partition)
+                .with_committed_offset(offset.next)
+                .with_committed_metadata(Some(text(offset.metadata)))
+        };
+        let topic = TxnOffsetCommitRequestTopic::default()
+            .with_name(text(input).into())
+            .with_partitions(offsets.iter().map(partition).collect());
+        let slot = self.slot();
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(TransactionalId(slot.id.clone()))
+            .with_producer_id(ProducerId(slot.producer_id))
+            .with_producer_epoch(slot.epoch)
+            .with_group_id(GroupId(text(&group.group)))
+            .with_generation_id(group.generation)
+            .with_member_id(text(&group.member))
+            .with_group_instance_id(group.instance.as_deref().map(text))
+            .with_topics(vec![topic])
+    }
+
+    fn try_offsets(&mut self, request: &TxnOffsetCommitRequest) -> Result<(), Trouble> {
+        const CALL: &str = "commit offsets";
+        let node = match self.group_coordinator {
+            Some(node) => node,
+            None => self.cluster.coordinator(Coordinates::Group, &request.group_id.0)?,
+        };
+        self.group_coordinator = None;
+        let answer = self.cluster.call(node, CALL, TXN_OFFSET_COMMIT, request)?;
+        let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        match partitions.find_map(|p| ResponseError::try_from_code(p.error_code)) {
+            None => {
+                self.group_coordinator = Some(node);
+                Ok(())
+            }
+            Some(error) if again(error) => Err(Trouble::Again(format!("{error:?}"))),
+            Some(error) => Err(Trouble::refused(CALL, error)),
+        }
+    }
+
+    pub(super) fn end(&mut self) -> Result<(), TransactionError> {
+        let mut lost = false;
+        let ended = persist("commit", CALL_TIME, TransactionErrorKind::Unknown, || self.try_end(&mut lost));
+        ended.map_err(|error| match error.kind {
+            // What was refused the second time may have been done the first.
+            TransactionErrorKind::Abort if lost => {
+                TransactionError { kind: TransactionErrorKind::Unknown, ..error }
+            }
+            _ => error,
+        })
+    }
+
+    fn try_end(&mut self, lost: &mut bool) -> Result<(), Trouble> {
+        const CALL: &str = "commit";
+        let turn = self.turn;
+        let node = self.coordinator(turn)?;
+        let slot = self.slot();
+        let request = EndTxnRequest::default()
+            .with_transactional_id(TransactionalId(slot.id.clone()))
+            .with_producer_id(ProducerId(slot.producer_id))
+            .with_producer_epoch(slot.epoch)
+            .with_committed(true);
+        let answer = self.cluster.call(node, CALL, END_TXN, &request).inspect_err(|_| {
+            *lost = true;
+            self.slot_at(turn).coordinator = None;
+        })?;
+        match ResponseError::try_from_code(answer.error_code) {
+            None => {
+                let slot = self.slot_at(turn);
+                slot.producer_id = answer.producer_id.0;
+                slot.epoch = answer.producer_epoch;
+                Ok(())
+            }
+            Some(error) => Err(self.moved_or_refused(turn, CALL, error)),
+        }
+    }
+
+    pub(super) fn sequence(&self, first: i32) -> Sequence {
+        let slot = self.slot();
+        Sequence { producer_id: slot.producer_id, producer_epoch: slot.epoch, first }
+    }
+}

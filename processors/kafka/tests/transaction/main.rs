@@ -1,0 +1,196 @@
+//! What the transactional producer does when calls fail, against a peer that fails them on purpose. On a real broker it
+//! is tested with the stages, in the `kafka` tier.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod peer;
+
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use kpay_kafka::config::Connection;
+use kpay_kafka::ffi::GroupMember;
+use kpay_kafka::transaction::{InputOffset, TransactionError, TransactionErrorKind, TransactionalProducer};
+
+use peer::{Asked, Fault, Peer};
+
+fn open(peer: &Peer) -> Result<TransactionalProducer, TransactionError> {
+    let connection = Connection { bootstrap_servers: peer.address.clone(), client_id: "test".into() };
+    TransactionalProducer::open(connection, "slot", &["in".to_owned(), "out".to_owned()])
+}
+
+/// A producer that has told its peer who it is; the peer has given it the epochs 1 and 2.
+fn opened() -> (Peer, TransactionalProducer) {
+    let peer = Peer::start(2);
+    let producer = open(&peer).unwrap();
+    let init = |id: &str| Asked::Init { id: id.to_owned(), epoch: -1 };
+    assert_eq!(peer.asked(), [init("slot-a"), init("slot-b")]);
+    (peer, producer)
+}
+
+fn append(producer: &mut TransactionalProducer, partitions: &[i32]) {
+    for partition in partitions {
+        producer.append(1, *partition, 0, b"key", Some(b"value"), &[]).unwrap();
+    }
+}
+
+fn commit(producer: &mut TransactionalProducer) -> Result<(), TransactionError> {
+    let group = GroupMember { group: "group".into(), generation: 1, member: "member".into(), instance: None };
+    producer.commit(&group, "in", &[InputOffset { partition: 0, next: 5, metadata: "" }])
+}
+
+fn end(epoch: i16) -> Asked {
+    Asked::End { epoch, committed: true }
+}
+
+#[test]
+fn a_transaction_is_one_request_a_broker_then_the_offsets_then_the_end() {
+    let (peer, mut producer) = opened();
+    append(&mut producer, &[0, 2, 2, 3]);
+    commit(&mut producer).unwrap();
+    let produced = Asked::Produce(vec![(0, 1, 0), (2, 1, 0), (3, 1, 0)]);
+    assert_eq!(peer.asked(), [Asked::Metadata, produced, Asked::Offsets { epoch: 1 }, end(1)]);
+}
+
+#[test]
+fn two_ids_take_turns_and_each_goes_on_with_the_epoch_that_its_last_end_brought() {
+    let (peer, mut producer) = opened();
+    for epoch in [1, 2, 2, 3, 3] {
+        append(&mut producer, &[0]);
+        commit(&mut producer).unwrap();
+        let asked: Vec<Asked> = peer.asked().into_iter().filter(|a| *a != Asked::Metadata).collect();
+        let produced = Asked::Produce(vec![(0, epoch, 0)]);
+        assert_eq!(asked, [produced, Asked::Offsets { epoch }, end(epoch)]);
+    }
+}
+
+#[test]
+fn a_batch_that_is_full_is_sent_before_the_commit_and_the_next_one_counts_on() {
+    let (peer, mut producer) = opened();
+    let large = vec![0; 500_000];
+    for _ in 0..3 {
+        producer.append(1, 0, 0, b"", Some(&large), &[]).unwrap();
+    }
+    commit(&mut producer).unwrap();
+    let produced = |sequence| Asked::Produce(vec![(0, 1, sequence)]);
+    let asked = peer.asked();
+    assert_eq!(asked[1..4], [produced(0), produced(1), produced(2)], "{asked:?}");
+}
+
+#[test]
+fn nothing_appended_and_nothing_read_is_no_transaction() {
+    let (peer, mut producer) = opened();
+    let group = GroupMember { group: "g".into(), generation: 1, member: "m".into(), instance: None };
+    producer.commit(&group, "in", &[]).unwrap();
+    producer.abort().unwrap();
+    assert_eq!(peer.asked(), []);
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_with_the_same_epoch_and_sequence() {
+    for call in [ApiKey::Produce, ApiKey::TxnOffsetCommit, ApiKey::EndTxn] {
+        let (peer, mut producer) = opened();
+        peer.fault(call, Fault::LoseAnswer);
+        append(&mut producer, &[0]);
+        commit(&mut producer).unwrap();
+        let asked: Vec<Asked> = peer.asked().into_iter().filter(|a| *a != Asked::Metadata).collect();
+        let mut expected = vec![Asked::Produce(vec![(0, 1, 0)]), Asked::Offsets { epoch: 1 }, end(1)];
+        let lost = match call {
+            ApiKey::Produce => 0,
+            ApiKey::TxnOffsetCommit => 1,
+            _ => 2,
+        };
+        expected.insert(lost, expected[lost].clone());
+        assert_eq!(asked, expected, "{call:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_the_broker_has_already_is_no_error() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::DuplicateSequenceNumber));
+    append(&mut producer, &[0]);
+    commit(&mut producer).unwrap();
+    assert_eq!(peer.asked().last(), Some(&end(1)));
+}
+
+#[test]
+fn only_the_partition_that_was_refused_is_sent_again() {
+    let (peer, mut producer) = opened();
+    let busy = ResponseError::ConcurrentTransactions;
+    peer.fault(ApiKey::Produce, Fault::RefusePartition(2, busy));
+    append(&mut producer, &[0, 2]);
+    commit(&mut producer).unwrap();
+    let (both, one) = (vec![(0, 1, 0), (2, 1, 0)], vec![(2, 1, 0)]);
+    assert_eq!(peer.asked()[..3], [Asked::Metadata, Asked::Produce(both), Asked::Produce(one)]);
+}
+
+#[test]
+fn a_leader_that_has_moved_is_looked_up_again() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::NotLeaderOrFollower));
+    append(&mut producer, &[0]);
+    commit(&mut producer).unwrap();
+    let produced = Asked::Produce(vec![(0, 1, 0)]);
+    assert_eq!(peer.asked()[..4], [Asked::Metadata, produced.clone(), Asked::Metadata, produced]);
+}
+
+#[test]
+fn a_group_that_has_moved_on_asks_for_an_abort_which_is_a_new_epoch() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::TxnOffsetCommit, Fault::Refuse(ResponseError::IllegalGeneration));
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
+    peer.asked();
+    producer.abort().unwrap();
+    assert_eq!(peer.asked(), [Asked::Init { id: "slot-a".into(), epoch: 1 }]);
+    append(&mut producer, &[0]);
+    commit(&mut producer).unwrap();
+    assert_eq!(peer.asked()[0], Asked::Produce(vec![(0, 3, 0)]));
+}
+
+#[test]
+fn whether_a_transaction_was_too_old_or_we_are_fenced_is_found_out_by_the_abort() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::InvalidProducerEpoch));
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
+    peer.fault(ApiKey::InitProducerId, Fault::Refuse(ResponseError::ProducerFenced));
+    assert_eq!(producer.abort().unwrap_err().kind, TransactionErrorKind::Fenced);
+}
+
+#[test]
+fn an_end_that_is_refused_after_an_answer_was_lost_leaves_the_outcome_unknown() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::EndTxn, Fault::LoseAnswer);
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::ProducerFenced));
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Unknown);
+}
+
+#[test]
+fn a_record_that_the_topic_does_not_take_is_refused_for_good() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::MessageTooLarge));
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Unavailable);
+}
+
+#[test]
+fn an_id_that_the_cluster_has_forgotten_begins_anew() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::InvalidProducerIdMapping));
+    peer.fault(ApiKey::InitProducerId, Fault::Refuse(ResponseError::InvalidProducerIdMapping));
+    append(&mut producer, &[0]);
+    commit(&mut producer).unwrap_err();
+    peer.asked();
+    producer.abort().unwrap();
+    let init = |epoch| Asked::Init { id: "slot-a".into(), epoch };
+    assert_eq!(peer.asked(), [init(1), init(-1)]);
+}
+
+#[test]
+fn a_cluster_with_the_older_transactions_is_refused_with_what_to_do() {
+    let error = open(&Peer::start(1)).err().unwrap();
+    assert_eq!(error.kind, TransactionErrorKind::Unavailable);
+    assert!(error.detail.contains("upgrade --feature transaction.version=2"), "{}", error.detail);
+}
