@@ -148,6 +148,11 @@ impl Stage for AccountStage {
         }
     }
 
+    /// A credit, when the payee's partition is here as well.
+    fn handles_own(&self) -> bool {
+        true
+    }
+
     fn before_commit(&mut self, now_ms: i64, out: &mut Out) {
         for (partition, checkpoints) in &mut self.checkpoints {
             let accounts = &self.accounts;

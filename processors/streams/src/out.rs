@@ -42,6 +42,19 @@ struct Entry {
     key_end: usize,
     value_end: usize,
     headers: Option<OwnedHeaders>,
+    /// Carried out by the worker itself: not appended.
+    taken: bool,
+}
+
+/// A copy of a record that was taken out of [`Out`], in buffers that are used again.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Which partition it would have gone to.
+    pub partition: i32,
+    /// Key, empty for none.
+    pub key: Vec<u8>,
+    /// Value.
+    pub value: Vec<u8>,
 }
 
 /// Records that one `process` call appends, in order.
@@ -108,7 +121,7 @@ impl Out {
         let key_end = self.buffer.len();
         encode(&mut self.buffer);
         let value_end = self.buffer.len();
-        self.entries.push(Entry { topic, partition, key_end, value_end, headers });
+        self.entries.push(Entry { topic, partition, key_end, value_end, headers, taken: false });
     }
 
     /// Appends `record` as it came to a dead-letter topic, with where it came from and why.
@@ -129,7 +142,30 @@ impl Out {
         self.send_with_headers(topic, record.key, headers, |b| b.extend_from_slice(record.value));
     }
 
-    /// Number of records collected.
+    /// Takes a record out that goes to `topic` and one of the partitions that are `ours`: it is copied to `to` and will
+    /// not be appended. `number` counts the records that were sent, from 0. A record with headers is never taken.
+    pub fn take(
+        &mut self,
+        number: usize,
+        topic: TopicIndex,
+        ours: impl FnOnce(i32) -> bool,
+        to: &mut Taken,
+    ) -> bool {
+        let start = number.checked_sub(1).and_then(|n| self.entries.get(n)).map_or(0, |e| e.value_end);
+        let Some(entry) = self.entries.get_mut(number) else { return false };
+        if entry.topic != topic || entry.headers.is_some() || !ours(entry.partition) {
+            return false;
+        }
+        entry.taken = true;
+        to.partition = entry.partition;
+        to.key.clear();
+        to.key.extend_from_slice(self.buffer.get(start..entry.key_end).unwrap_or_default());
+        to.value.clear();
+        to.value.extend_from_slice(self.buffer.get(entry.key_end..entry.value_end).unwrap_or_default());
+        true
+    }
+
+    /// Number of records collected, also of those that were taken.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -139,20 +175,20 @@ impl Out {
         self.entries.is_empty()
     }
 
-    /// The records in order.
+    /// The records to be appended, in order.
     pub fn iter(&self) -> impl Iterator<Item = Outgoing<'_>> {
         let mut start = 0;
-        self.entries.iter().map(move |entry| {
+        self.entries.iter().filter_map(move |entry| {
             let key = self.buffer.get(start..entry.key_end).unwrap_or_default();
             let value = self.buffer.get(entry.key_end..entry.value_end).unwrap_or_default();
             start = entry.value_end;
-            Outgoing {
+            (!entry.taken).then(|| Outgoing {
                 topic: entry.topic,
                 partition: entry.partition,
                 key,
                 value: Some(value),
                 headers: entry.headers.as_deref().unwrap_or_default(),
-            }
+            })
         })
     }
 

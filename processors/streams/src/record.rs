@@ -1,11 +1,14 @@
 //! A record as a stage sees it. Pure.
 
+/// The offset of a record that is handled in the transaction that made it.
+pub const NOT_WRITTEN: i64 = -1;
+
 /// One record of a log, borrowed from the client's buffer.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
     /// Partition that it was read from.
     pub partition: i32,
-    /// Its offset there.
+    /// Its offset there, or [`NOT_WRITTEN`].
     pub offset: i64,
     /// When it was written, in milliseconds since 1970 (the producer's clock).
     pub timestamp_ms: i64,

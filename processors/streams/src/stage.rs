@@ -24,6 +24,13 @@ pub trait Stage: Send {
     /// Handles one record at the time `now_ms`.
     fn process(&mut self, record: &Record<'_>, now_ms: i64, out: &mut Out);
 
+    /// Whether a record that the stage sends to its own input, to a partition that the worker owns, may be handled in
+    /// the transaction that made it, without ever being written: one transaction less for it. Such a record comes before
+    /// those that wait in its partition, and its offset is [`NOT_WRITTEN`](crate::record::NOT_WRITTEN).
+    fn handles_own(&self) -> bool {
+        false
+    }
+
     /// The last word before a commit (checkpoints go here).
     fn before_commit(&mut self, _now_ms: i64, _out: &mut Out) {}
 

@@ -9,7 +9,8 @@ use tracing::{debug, info, warn};
 
 use crate::control::{Gate, GateState, PartitionReport, PartitionState, Report};
 use crate::log::{Assigned, Log, LogError, Offset, Polled};
-use crate::out::{Out, Topic};
+use crate::out::{Out, Taken, Topic, TopicIndex};
+use crate::record::{NOT_WRITTEN, NoHeaders, Record};
 use crate::stage::Stage;
 
 /// When a worker commits, and how long it waits.
@@ -66,6 +67,8 @@ struct Transaction {
     records: usize,
 }
 
+/// The first of a worker's topics is what it reads.
+const INPUT: TopicIndex = TopicIndex(0);
 /// How far ahead of ours another machine's clock may be, in milliseconds.
 const SKEW_MAX_MS: i64 = 10_000;
 
@@ -73,6 +76,35 @@ const SKEW_MAX_MS: i64 = 10_000;
 /// but no sender can move it into the future with a timestamp of its own.
 fn moment(now_ms: i64, written_ms: i64) -> i64 {
     if written_ms.saturating_sub(now_ms) <= SKEW_MAX_MS { now_ms.max(written_ms) } else { now_ms }
+}
+
+/// Handles what the stage sent to its own input since `made`, and what comes of that, where the partition is `ours`.
+/// Says how many records that were.
+fn handle_own(
+    stage: &mut impl Stage,
+    made: usize,
+    now_ms: i64,
+    ours: impl Fn(i32) -> bool,
+    out: &mut Out,
+    taken: &mut Taken,
+) -> usize {
+    let (mut number, mut handled) = (made, 0);
+    while number < out.len() {
+        if out.take(number, INPUT, &ours, taken) {
+            let record = Record {
+                partition: taken.partition,
+                offset: NOT_WRITTEN,
+                timestamp_ms: now_ms,
+                key: &taken.key,
+                value: &taken.value,
+                headers: &NoHeaders,
+            };
+            stage.process(&record, now_ms, out);
+            handled += 1;
+        }
+        number += 1;
+    }
+    handled
 }
 
 /// A log, a stage and the loop that binds them.
@@ -88,6 +120,7 @@ pub struct Worker<L, S> {
     transaction: Option<Transaction>,
     acked: Option<GateState>,
     out: Out,
+    taken: Taken,
 }
 
 impl<L: Log, S: Stage> Worker<L, S> {
@@ -112,6 +145,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
             transaction: None,
             acked: None,
             out: Out::new(topics),
+            taken: Taken::default(),
         }
     }
 
@@ -183,16 +217,21 @@ impl<L: Log, S: Stage> Worker<L, S> {
     }
 
     fn poll(&mut self, wait: Duration) -> Result<Polled, LogError> {
-        let Self { log, stage, owned, out, settings, .. } = self;
+        let Self { log, stage, owned, out, taken, settings, .. } = self;
         let now_ms = log.now_ms();
         let mut processed = 0;
         let polled = log.poll(wait, settings.poll_records_max, &mut |record| {
             // A record that was seen already (or is not ours) may come again around a seek.
             let ours = owned.get_mut(&record.partition);
             if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
-                stage.process(record, moment(now_ms, record.timestamp_ms), out);
                 partition.next = record.offset + 1;
+                let now_ms = moment(now_ms, record.timestamp_ms);
+                let made = out.len();
+                stage.process(record, now_ms, out);
                 processed += 1;
+                if stage.handles_own() {
+                    processed += handle_own(stage, made, now_ms, |p| owned.contains_key(&p), out, taken);
+                }
             }
         })?;
         // Without a new record there is no offset to commit, and nothing that the group would check us by.

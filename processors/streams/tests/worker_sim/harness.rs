@@ -63,7 +63,7 @@ pub(crate) fn run(seed: u64, plant: Plant) -> Result<Stats, String> {
 }
 
 /// Most histories have a few kinds of faults; one in eight has none.
-fn draw_faults(rng: &mut Rng) -> Faults {
+pub(crate) fn draw_faults(rng: &mut Rng) -> Faults {
     let calm = rng.below(8) == 0;
     let mut draw = |most: f64| {
         let level = f64::from(u32::try_from(rng.below(4)).unwrap());

@@ -7,6 +7,7 @@
 mod gate;
 mod handover;
 mod harness;
+mod own;
 mod planted;
 mod stage;
 
