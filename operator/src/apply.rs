@@ -1,6 +1,7 @@
 //! The one way to write owned objects: server-side apply, by one field manager, in a fixed order, and only what
 //! differs from what there is. Orphans go last.
 
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kpay_control::build::DesiredObjects;
 use kpay_control::differ::{is_subset, stable_hash};
 use kpay_control::names::{HASH_ANNOTATION, MANAGER};
@@ -21,14 +22,25 @@ pub struct Owner<'a> {
     pub uid: &'a str,
 }
 
-/// Brings what there is to what is desired. Writes nothing when nothing differs.
+/// The uid of the processors' identity, which is made first: their pods name it.
+pub async fn identity(
+    client: &Client,
+    owner: Owner<'_>,
+    desired: &ServiceAccount,
+    live: &[ServiceAccount],
+) -> Result<String, Error> {
+    let api = Api::<ServiceAccount>::namespaced(client.clone(), owner.namespace);
+    let applied = one(&api, desired, live).await?;
+    applied.uid().ok_or(Error::Unnamed("uid"))
+}
+
+/// Brings what there is to what is desired, the [`identity`] aside. Writes nothing when nothing differs.
 pub async fn apply(
     client: &Client,
     owner: Owner<'_>,
     desired: &DesiredObjects,
     live: &DesiredObjects,
 ) -> Result<(), Error> {
-    each(client, owner, &desired.service_accounts, &live.service_accounts).await?;
     each(client, owner, &desired.roles, &live.roles).await?;
     each(client, owner, &desired.role_bindings, &live.role_bindings).await?;
     each(client, owner, &desired.services, &live.services).await?;
@@ -66,22 +78,27 @@ impl<K> Owned for K where
 async fn each<K: Owned>(client: &Client, owner: Owner<'_>, desired: &[K], live: &[K]) -> Result<(), Error> {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
     for object in desired {
-        let name = object.name_any();
-        let hash = stable_hash(&serde_json::to_value(object)?);
-        let mut object = object.clone();
-        object.annotations_mut().insert(HASH_ANNOTATION.to_owned(), hash);
-        let found = live.iter().find(|live| live.name_any() == name);
-        if let Some(found) = found
-            && is_subset(&serde_json::to_value(&object)?, &serde_json::to_value(found)?)
-        {
-            continue;
-        }
-        let kind = K::kind(&());
-        tracing::info!(%kind, name, created = found.is_none(), "apply");
-        let as_manager = PatchParams::apply(MANAGER).force();
-        api.patch(&name, &as_manager, &Patch::Apply(&object)).await.map_err(Error::api("apply", kind))?;
+        one(&api, object, live).await?;
     }
     Ok(())
+}
+
+/// Applies one object unless it is as desired; what is there then.
+async fn one<K: Owned>(api: &Api<K>, desired: &K, live: &[K]) -> Result<K, Error> {
+    let name = desired.name_any();
+    let hash = stable_hash(&serde_json::to_value(desired)?);
+    let mut object = desired.clone();
+    object.annotations_mut().insert(HASH_ANNOTATION.to_owned(), hash);
+    let found = live.iter().find(|live| live.name_any() == name);
+    if let Some(found) = found
+        && is_subset(&serde_json::to_value(&object)?, &serde_json::to_value(found)?)
+    {
+        return Ok(found.clone());
+    }
+    let kind = K::kind(&());
+    tracing::info!(%kind, name, created = found.is_none(), "apply");
+    let as_manager = PatchParams::apply(MANAGER).force();
+    api.patch(&name, &as_manager, &Patch::Apply(&object)).await.map_err(Error::api("apply", kind))
 }
 
 async fn orphans<K: Owned>(

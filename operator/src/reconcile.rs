@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
-use kpay_control::build::build;
+use kpay_control::build::{DesiredObjects, build, service_account};
 use kpay_control::drain::flowing;
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
@@ -16,7 +16,7 @@ use kpay_crds::{PaymentPipeline, PaymentPipelineStatus, Phase};
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
-use crate::apply::{Owner, apply};
+use crate::apply::{Owner, apply, identity};
 use crate::context::Context;
 use crate::deletion::{keep_finalizer, leave};
 use crate::error::Error;
@@ -93,9 +93,7 @@ async fn serve(
     };
     let transition = next(old.phase, pipeline.desired, facts);
 
-    let desired = build(pipeline, &owner);
-    let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
-    let applied = apply(&context.client, place, &desired, &observed.objects).await;
+    let applied = bring_about(pipeline, &owner, &observed.objects, context).await;
 
     let input = Input {
         now: Time(Timestamp::now()),
@@ -118,6 +116,19 @@ async fn serve(
     write_status(resource, &old, status, transition, context).await?;
     applied?;
     Ok(Action::requeue(pause))
+}
+
+/// Builds what the pipeline needs and applies it: the identity first, since the pods name it.
+async fn bring_about(
+    pipeline: &ValidatedPipeline,
+    owner: &OwnerReference,
+    live: &DesiredObjects,
+    context: &Context,
+) -> Result<(), Error> {
+    let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
+    let account = service_account(pipeline, owner);
+    let identity = identity(&context.client, place, &account, &live.service_accounts).await?;
+    apply(&context.client, place, &build(pipeline, owner, &identity), live).await
 }
 
 fn pause_after(status: &PaymentPipelineStatus, transition: Option<Transition>) -> Duration {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kpay_control::names::IDENTITY_ANNOTATION;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt};
@@ -73,12 +74,13 @@ fn audit_lines() -> anyhow::Result<usize> {
 fn operator(cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "kpay-system");
     let list = cluster.wait(pods.list(&ListParams::default().labels("app.kubernetes.io/instance=kpay")))?;
-    let ready = |pod: &Pod| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let ready = conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
-        ready && pod.metadata.deletion_timestamp.is_none()
-    };
     Ok(list.into_iter().find(ready))
+}
+
+fn ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions.into_iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+    ready && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// How many reconciles the operator has begun since it started.
@@ -110,11 +112,8 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
     let before = owned(&world)?;
     let kinds: BTreeSet<usize> = before.keys().map(|(kind, _)| *kind).collect();
     ensure!(kinds.len() >= 7, "only {before:?} are owned");
-    // Workloads last: a pod that starts between its ServiceAccount's end and its own holds a token that nobody accepts
-    // any more, and so never learns the phase.
-    let workload = |kind: usize| matches!(KINDS[kind].2, "StatefulSet" | "Deployment");
-    let (workloads, others): (Vec<_>, Vec<_>) = before.iter().partition(|((kind, _), _)| workload(*kind));
-    for ((kind, name), uid) in others.into_iter().chain(workloads) {
+    // A ServiceAccount that is made anew makes the tokens of all pods worthless: they have to be replaced as well.
+    for ((kind, name), uid) in &before {
         let api = api(&world, &KINDS[*kind]);
         world.cluster.wait(api.delete(name, &DeleteParams::background()))?;
         world.cluster.until(&format!("{} {name} is back", KINDS[*kind].2), |cluster| {
@@ -124,6 +123,16 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
     }
     let after = owned(&world)?;
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    let accounts: Api<ServiceAccount> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
+    let account = world.cluster.wait(accounts.get("payments-processor"))?;
+    world.cluster.until("every pod is ready, with a token for the new ServiceAccount", |cluster| {
+        let pods = cluster.wait(world.pods().list(&ListParams::default()))?;
+        let of_it = |pod: &Pod| pod.annotations().get(IDENTITY_ANNOTATION) == account.uid().as_ref();
+        let late = pods.iter().filter(|pod| !of_it(pod) || !ready(pod)).map(ResourceExt::name_any);
+        let late: Vec<String> = late.collect();
+        ensure!(late.is_empty(), "{late:?}");
+        Ok(Some(()))
+    })?;
     // And it pays.
     for number in 0..50 {
         world.send(&kpay_e2e::load::payment("after", number, 10)?)?;

@@ -33,19 +33,22 @@ pub struct DesiredObjects {
     pub deployments: Vec<Deployment>,
 }
 
-/// Builds everything.
-pub fn build(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> DesiredObjects {
+/// Builds everything. `identity` is the uid of the [`service_account`] as it is now: a pod's token is good for that one
+/// alone, so pods are replaced when it was made anew.
+pub fn build(pipeline: &ValidatedPipeline, owner: &OwnerReference, identity: &str) -> DesiredObjects {
     let stages = Component::STAGES;
     DesiredObjects {
-        service_accounts: vec![access::service_account(pipeline, owner)],
+        service_accounts: vec![service_account(pipeline, owner)],
         roles: vec![access::role(pipeline, owner)],
         role_bindings: vec![access::role_binding(pipeline, owner)],
         services: Component::ALL.map(|component| network::service(pipeline, component, owner)).into(),
         budgets: Component::ALL.map(|component| network::budget(pipeline, component, owner)).into(),
-        stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner)).into(),
-        deployments: vec![workload::deployment(pipeline, owner)],
+        stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner, identity)).into(),
+        deployments: vec![workload::deployment(pipeline, owner, identity)],
     }
 }
+
+pub use access::service_account;
 
 /// Metadata of an object that belongs to the whole pipeline.
 fn pipeline_metadata(pipeline: &ValidatedPipeline, name: String, owner: &OwnerReference) -> ObjectMeta {

@@ -13,6 +13,8 @@ pub const PIPELINE_LABEL: &str = "kpay.dev/pipeline";
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Annotation with a hash of what was last applied.
 pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
+/// Annotation of a pod with the uid of the `ServiceAccount` that its token is for.
+pub const IDENTITY_ANNOTATION: &str = "kpay.dev/service-account-uid";
 /// Finalizer of a pipeline whose topics go with it.
 pub const TOPICS_FINALIZER: &str = "kpay.dev/topics";
 

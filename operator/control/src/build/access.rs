@@ -8,7 +8,8 @@ use super::pipeline_metadata;
 use crate::names;
 use crate::validate::ValidatedPipeline;
 
-pub(super) fn service_account(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> ServiceAccount {
+/// The processors' identity.
+pub fn service_account(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> ServiceAccount {
     ServiceAccount {
         metadata: pipeline_metadata(pipeline, names::access(&pipeline.name), owner),
         ..ServiceAccount::default()

@@ -13,17 +13,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kpay_crds::{Placement, Resources};
 
-use crate::names::{self, CONTROL_PORT, Component, GATEWAY_PORT};
+use crate::names::{self, CONTROL_PORT, Component, GATEWAY_PORT, IDENTITY_ANNOTATION};
 use crate::validate::ValidatedPipeline;
 
 /// The user of the images: nobody that exists on a node.
 const USER: i64 = 65532;
 const GRACE_SECONDS: i64 = 30;
 
-pub(super) fn template(pipeline: &ValidatedPipeline, component: Component) -> PodTemplateSpec {
+pub(super) fn template(
+    pipeline: &ValidatedPipeline,
+    component: Component,
+    identity: &str,
+) -> PodTemplateSpec {
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(names::component_labels(&pipeline.name, component)),
+            annotations: Some([(IDENTITY_ANNOTATION.to_owned(), identity.to_owned())].into()),
             ..ObjectMeta::default()
         }),
         spec: Some(spec(pipeline, component)),

@@ -8,6 +8,10 @@ use super::*;
 use crate::validate::{DefaultImage, validate};
 
 fn objects() -> DesiredObjects {
+    objects_of("identity")
+}
+
+fn objects_of(identity: &str) -> DesiredObjects {
     let resource: PaymentPipeline = serde_json::from_value(json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
         "metadata": {"name": "payments", "namespace": "default"},
@@ -16,7 +20,7 @@ fn objects() -> DesiredObjects {
     .expect("a resource");
     let image = DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
     let owner = OwnerReference { name: "payments".into(), uid: "u".into(), ..OwnerReference::default() };
-    build(&validate(&resource, &image).expect("valid"), &owner)
+    build(&validate(&resource, &image).expect("valid"), &owner, identity)
 }
 
 fn pods(objects: &DesiredObjects) -> Vec<PodSpec> {
@@ -60,6 +64,22 @@ fn stage_pods_get_the_environment_of_the_contract() {
     assert_eq!(value("KPAY_PIPELINE"), Some(json!("default/payments")));
     // A variable can only use those before it.
     assert_eq!(environment[0]["name"], "KPAY_POD_NAME");
+}
+
+#[test]
+fn pods_are_replaced_when_their_service_account_was_made_anew() {
+    let templates = |objects: DesiredObjects| {
+        let gateway = objects.deployments.into_iter().filter_map(|d| Some(d.spec?.template));
+        objects
+            .stateful_sets
+            .into_iter()
+            .filter_map(|s| Some(s.spec?.template))
+            .chain(gateway)
+            .collect::<Vec<_>>()
+    };
+    let (before, after) = (templates(objects_of("one")), templates(objects_of("two")));
+    assert_eq!(before, templates(objects_of("one")));
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after));
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub(super) fn stateful_set(
     pipeline: &ValidatedPipeline,
     stage: Component,
     owner: &OwnerReference,
+    identity: &str,
 ) -> StatefulSet {
     StatefulSet {
         metadata: component_metadata(pipeline, stage, owner),
@@ -26,7 +27,7 @@ pub(super) fn stateful_set(
             replicas: Some(pipeline.replicas(stage)),
             service_name: Some(names::workload(&pipeline.name, stage)),
             selector: selector(pipeline, stage),
-            template: pod::template(pipeline, stage),
+            template: pod::template(pipeline, stage, identity),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -40,14 +41,14 @@ pub(super) fn stateful_set(
 }
 
 /// The gateway: a new pod is ready before an old one goes.
-pub(super) fn deployment(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> Deployment {
+pub(super) fn deployment(pipeline: &ValidatedPipeline, owner: &OwnerReference, identity: &str) -> Deployment {
     let component = Component::Gateway;
     Deployment {
         metadata: component_metadata(pipeline, component, owner),
         spec: Some(DeploymentSpec {
             replicas: Some(pipeline.replicas(component)),
             selector: selector(pipeline, component),
-            template: pod::template(pipeline, component),
+            template: pod::template(pipeline, component, identity),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
