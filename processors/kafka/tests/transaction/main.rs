@@ -47,8 +47,8 @@ fn a_transaction_is_one_request_a_broker_then_the_offsets_then_the_end() {
     let (peer, mut producer) = opened();
     append(&mut producer, &[0, 2, 2, 3]);
     commit(&mut producer).unwrap();
-    let produced = Asked::Produce(vec![(0, 1, 0), (2, 1, 0), (3, 1, 0)]);
-    assert_eq!(peer.asked(), [Asked::Metadata, produced, Asked::Offsets { epoch: 1 }, end(1)]);
+    let batches = Asked::Produce(vec![(0, 1, 0), (2, 1, 0), (3, 1, 0)]);
+    assert_eq!(peer.asked(), [Asked::Metadata, batches, Asked::Offsets { epoch: 1 }, end(1)]);
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn two_ids_take_turns_and_each_goes_on_with_the_epoch_that_its_last_end_brought(
         append(&mut producer, &[0]);
         commit(&mut producer).unwrap();
         let asked: Vec<Asked> = peer.asked().into_iter().filter(|a| *a != Asked::Metadata).collect();
-        let produced = Asked::Produce(vec![(0, epoch, 0)]);
-        assert_eq!(asked, [produced, Asked::Offsets { epoch }, end(epoch)]);
+        let batches = Asked::Produce(vec![(0, epoch, 0)]);
+        assert_eq!(asked, [batches, Asked::Offsets { epoch }, end(epoch)]);
     }
 }
 
@@ -71,9 +71,9 @@ fn a_batch_that_is_full_is_sent_before_the_commit_and_the_next_one_counts_on() {
         producer.append(1, 0, 0, b"", Some(&large), &[]).unwrap();
     }
     commit(&mut producer).unwrap();
-    let produced = |sequence| Asked::Produce(vec![(0, 1, sequence)]);
+    let batches = |sequence| Asked::Produce(vec![(0, 1, sequence)]);
     let asked = peer.asked();
-    assert_eq!(asked[1..4], [produced(0), produced(1), produced(2)], "{asked:?}");
+    assert_eq!(asked[1..4], [batches(0), batches(1), batches(2)], "{asked:?}");
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn a_leader_that_has_moved_is_looked_up_again() {
     peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::NotLeaderOrFollower));
     append(&mut producer, &[0]);
     commit(&mut producer).unwrap();
-    let produced = Asked::Produce(vec![(0, 1, 0)]);
-    assert_eq!(peer.asked()[..4], [Asked::Metadata, produced.clone(), Asked::Metadata, produced]);
+    let batches = Asked::Produce(vec![(0, 1, 0)]);
+    assert_eq!(peer.asked()[..4], [Asked::Metadata, batches.clone(), Asked::Metadata, batches]);
 }
 
 #[test]
