@@ -178,6 +178,20 @@ impl Flow {
         Ok(())
     }
 
+    /// The last lines of every process's log: what a failed test shows, since the logs go with the broker's folder.
+    pub fn log_tails(&self) -> String {
+        const LINES: usize = 12;
+        let mut tails = String::new();
+        for pod in &self.pods {
+            let text = std::fs::read_to_string(self.logs.join(format!("{}.log", pod.name))).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(LINES));
+            tails.push_str(&format!("--- {}\n", pod.name));
+            last.for_each(|line| tails.extend([*line, "\n"]));
+        }
+        tails
+    }
+
     fn is_ready(&self, pod: &Pod) -> bool {
         let url = format!("http://{}/healthz/ready", pod.control);
         let ready = self.http.get(url).send().is_ok_and(|r| r.status().is_success());

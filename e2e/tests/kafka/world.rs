@@ -94,7 +94,7 @@ impl World {
         loop {
             let done = self.tail.wait_for(&self.ids, Duration::from_secs(2));
             if done.is_ok() || Instant::now() > deadline {
-                return done;
+                return done.with_context(|| self.flow.log_tails());
             }
             self.flow.revive()?;
         }
