@@ -183,10 +183,11 @@ impl Flow {
         const LINES: usize = 12;
         let mut tails = String::new();
         for pod in &self.pods {
-            let text = std::fs::read_to_string(self.logs.join(format!("{}.log", pod.name))).unwrap_or_default();
+            let text =
+                std::fs::read_to_string(self.logs.join(format!("{}.log", pod.name))).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let last = lines.iter().skip(lines.len().saturating_sub(LINES));
-            tails.push_str(&format!("--- {}\n", pod.name));
+            tails.extend(["--- ", pod.name.as_str(), "\n"]);
             last.for_each(|line| tails.extend([*line, "\n"]));
         }
         tails

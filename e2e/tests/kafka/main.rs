@@ -8,4 +8,5 @@ mod bad_input;
 mod copies;
 mod crashes;
 mod mixed;
+mod transactions;
 mod world;

@@ -5,6 +5,7 @@
 use std::io::Write;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 /// Bytes before the checksummed part: base offset, length, leader epoch, magic, the checksum itself.
 const BEFORE_CHECKSUMMED: usize = 21;
@@ -124,7 +125,9 @@ impl Batch {
 /// An LZ4 frame of independent blocks, which is what Kafka reads; `None` when it saves nothing.
 fn lz4(records: &[u8]) -> Option<Vec<u8>> {
     let frame = Vec::with_capacity(records.len() / 2);
-    let mut encoder = lz4_flex::frame::FrameEncoder::new(frame);
+    // A reader takes the memory of a block before it looks into it.
+    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
+    let mut encoder = FrameEncoder::with_frame_info(info, frame);
     encoder.write_all(records).ok()?;
     let frame = encoder.finish().ok()?;
     (frame.len() < records.len()).then_some(frame)

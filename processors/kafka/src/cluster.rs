@@ -132,9 +132,12 @@ impl Cluster {
             .with_allow_auto_topic_creation(false);
         let answer = self.ask_any("fetch metadata", METADATA, &request)?;
         self.leaders = self.topics.iter().map(|name| leaders_of(name, &answer)).collect();
-        for broker in answer.brokers {
-            self.brokers.insert(broker.node_id.0, format!("{}:{}", broker.host.as_str(), broker.port));
-        }
+        let address = |host: &StrBytes, port| format!("{}:{port}", host.as_str());
+        let now: HashMap<Node, String> =
+            answer.brokers.iter().map(|b| (b.node_id.0, address(&b.host, b.port))).collect();
+        // A broker that has gone or moved is asked no more.
+        self.wires.retain(|node, _| now.get(node) == self.brokers.get(node));
+        self.brokers = now;
         Ok(())
     }
 

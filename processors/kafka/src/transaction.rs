@@ -22,8 +22,9 @@ mod produce;
 const TRANSACTION_TIMEOUT_MS: i32 = 10_000;
 /// How long one call is repeated.
 const CALL_TIME: Duration = Duration::from_secs(8);
-/// How long a new producer may wait for the transaction of its predecessor to end, or for the broker to be there.
-const INIT_TIME: Duration = Duration::from_secs(30);
+/// How long the end of a transaction is asked for: ours, or the one that a predecessor left open. A cluster takes up to
+/// ten seconds to find a new coordinator, which then knows less of an id than the old one did, but ends it all the same.
+const END_TIME: Duration = Duration::from_secs(30);
 /// A partition's batch is sent before it grows over this size, in bytes: brokers take 1 MiB by default.
 const BATCH_BYTES_MAX: usize = 800_000;
 
@@ -141,13 +142,14 @@ impl TransactionalProducer {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Result<(), TransactionError> {
-        let index = usize::try_from(partition).unwrap_or_default();
-        let size = key.len() + value.map_or(0, <[u8]>::len);
+        let index = usize::try_from(partition).map_err(|_| misplaced(topic, partition))?;
+        let headers_size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let size = key.len() + value.map_or(0, <[u8]>::len) + headers_size;
         let full = |p: &Partition| !p.batch.is_empty() && p.batch.size() + size > BATCH_BYTES_MAX;
         if self.partitions.get(topic).and_then(|all| all.get(index)).is_some_and(full) {
             self.flush()?;
         }
-        let all = self.partitions.get_mut(topic).ok_or_else(|| no_topic(topic))?;
+        let all = self.partitions.get_mut(topic).ok_or_else(|| misplaced(topic, partition))?;
         if all.len() <= index {
             all.resize_with(index + 1, Partition::default);
         }
@@ -176,7 +178,7 @@ impl TransactionalProducer {
         }
         let read = began.elapsed();
         if self.begun {
-            self.end()?;
+            self.end(true)?;
         }
         tracing::trace!(
             append_us = appended.as_micros(),
@@ -193,8 +195,11 @@ impl TransactionalProducer {
     pub fn abort(&mut self) -> Result<(), TransactionError> {
         let begun = self.begun;
         self.discard();
-        // A new epoch ends the transaction and keeps out whatever of it is still on its way.
-        if begun { self.init(self.turn) } else { Ok(()) }
+        if begun {
+            self.end(false)?;
+            self.turn = (self.turn + 1) % self.slots.len();
+        }
+        Ok(())
     }
 
     /// Forgets the transaction on our side.
@@ -209,7 +214,11 @@ impl TransactionalProducer {
     }
 }
 
-fn no_topic(topic: usize) -> TransactionError {
+fn misplaced(topic: usize, partition: i32) -> TransactionError {
     let kind = TransactionErrorKind::Unavailable;
-    TransactionError { call: "append", kind, detail: format!("there is no topic {topic}") }
+    TransactionError {
+        call: "append",
+        kind,
+        detail: format!("there is no topic {topic} with a partition {partition}"),
+    }
 }

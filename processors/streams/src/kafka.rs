@@ -24,10 +24,10 @@ use crate::out::{Outgoing, Topic, TopicIndex};
 use crate::record::{Headers, Record};
 use reader::RangeReader;
 
-/// How long one call of the broker may take. Below the transaction time-out of the producer's settings.
+/// How long one call of the consumer may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a new producer may wait for the transaction of its predecessor to end.
-const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the committed offsets may take: a transaction that holds some has to end before.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Names under which one worker is known to the broker. All stay the same over restarts.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl KafkaLog {
     fn committed(&self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
         let committed = self
             .consumer
-            .committed_offsets(self.list(partitions), INIT_TIMEOUT)
+            .committed_offsets(self.list(partitions), OFFSETS_TIMEOUT)
             .map_err(unavailable("fetch committed offsets"))?;
         let mut found = Vec::with_capacity(partitions.len());
         for element in committed.elements() {
@@ -302,9 +302,9 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
-        let Some(group) = ffi::group_member(self.consumer.client()) else {
-            return Err(LogError::Abort("not a member of the group".into()));
-        };
+        // Without a generation the group would take the offsets of anybody.
+        let group = ffi::group_member(self.consumer.client()).filter(|member| member.generation >= 0);
+        let group = group.ok_or_else(|| LogError::Abort("not a member of the group".into()))?;
         let offsets: Vec<InputOffset<'_>> = offsets
             .iter()
             .map(|o| InputOffset { partition: o.partition, next: o.next, metadata: &o.metadata })

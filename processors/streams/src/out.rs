@@ -4,6 +4,9 @@ use kpay_kafka::partition::partition_of;
 
 use crate::record::Record;
 
+/// How much of a record a dead letter carries, in bytes: a batch of 1 MiB may hold a record that is longer than that.
+const DEAD_LETTER_BYTES_MAX: usize = 1_500_000;
+
 /// A topic that the worker may write to or read from, by its place in the worker's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicIndex(pub usize);
@@ -124,9 +127,11 @@ impl Out {
         self.entries.push(Entry { topic, partition, key_end, value_end, headers, taken: false });
     }
 
-    /// Appends `record` as it came to a dead-letter topic, with where it came from and why.
+    /// Appends `record` as it came to a dead-letter topic, with where it came from and why. What no topic would take is
+    /// cut: a header then tells how long it was, and the whole of it lies where it came from.
     pub fn dead_letter(&mut self, topic: TopicIndex, letter: &DeadLetter<'_>) {
         let record = letter.record;
+        let value = record.value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(record.value);
         let mut headers = Vec::new();
         record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
         for (name, value) in [
@@ -139,7 +144,10 @@ impl Out {
         ] {
             headers.push((name.to_owned(), value.into_bytes()));
         }
-        self.send_with_headers(topic, record.key, headers, |b| b.extend_from_slice(record.value));
+        if value.len() < record.value.len() {
+            headers.push(("kpay-dlq-cut-from".to_owned(), record.value.len().to_string().into_bytes()));
+        }
+        self.send_with_headers(topic, record.key, headers, |b| b.extend_from_slice(value));
     }
 
     /// Takes a record out that goes to `topic` and one of the partitions that are `ours`: it is copied to `to` and will
@@ -211,4 +219,52 @@ pub struct DeadLetter<'a> {
     pub code: &'static str,
     /// For people.
     pub detail: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEAD_LETTER_BYTES_MAX, DeadLetter, Out, Taken, Topic, TopicIndex};
+    use crate::record::{NoHeaders, Record};
+
+    fn out() -> Out {
+        Out::new(&[Topic { name: "in".into(), partitions: 1 }, Topic { name: "dlq".into(), partitions: 1 }])
+    }
+
+    #[test]
+    fn a_record_that_is_taken_is_not_appended_and_the_others_keep_their_bytes() {
+        let mut out = out();
+        for (topic, key) in [(0, "a"), (1, "b"), (0, "c")] {
+            out.send(TopicIndex(topic), key.as_bytes(), |b| b.extend_from_slice(b"value"));
+        }
+        let mut taken = Taken::default();
+        assert!(!out.take(1, TopicIndex(0), |_| true, &mut taken), "another topic");
+        assert!(!out.take(2, TopicIndex(0), |_| false, &mut taken), "not ours");
+        assert!(out.take(0, TopicIndex(0), |_| true, &mut taken));
+        assert_eq!((taken.key.as_slice(), taken.value.as_slice()), (b"a".as_slice(), b"value".as_slice()));
+        let left: Vec<_> = out.iter().map(|r| (r.key.to_vec(), r.value.unwrap().to_vec())).collect();
+        assert_eq!(left, [(b"b".to_vec(), b"value".to_vec()), (b"c".to_vec(), b"value".to_vec())]);
+    }
+
+    #[test]
+    fn a_dead_letter_that_no_topic_would_take_is_cut_and_says_so() {
+        for (length, cut) in [(DEAD_LETTER_BYTES_MAX, false), (DEAD_LETTER_BYTES_MAX + 1, true)] {
+            let value = vec![0; length];
+            let record = Record {
+                partition: 0,
+                offset: 7,
+                timestamp_ms: 0,
+                key: b"",
+                value: &value,
+                headers: &NoHeaders,
+            };
+            let mut out = out();
+            let letter =
+                DeadLetter { record: &record, source_topic: "in", stage: "s", code: "c", detail: "d" };
+            out.dead_letter(TopicIndex(1), &letter);
+            let sent = out.iter().next().unwrap();
+            assert_eq!(sent.value.unwrap().len(), DEAD_LETTER_BYTES_MAX);
+            let said = sent.headers.iter().find(|(name, _)| name == "kpay-dlq-cut-from");
+            assert_eq!(said.map(|(_, v)| v.clone()), cut.then(|| length.to_string().into_bytes()));
+        }
+    }
 }

@@ -341,6 +341,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
     /// All or none of the transaction's offsets are committed: the broker says which, and so the state follows.
     fn find_out(&mut self) -> Result<(), LogError> {
         let partitions: Vec<i32> = self.owned.keys().copied().collect();
+        self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
         let truth = self.log.reconnect(&partitions)?;
         let moved = |a: &Assigned| self.owned.get(&a.partition).is_some_and(|o| o.next != o.committed);
         let applied = truth

@@ -23,7 +23,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     pub(crate) fn refused(call: &'static str, error: ResponseError) -> Self {
         let kind = match error {
-            // Whether somebody else has our id, or only our transaction was too old, says the next init.
+            // Whether somebody else has our id, or only our transaction was too old, says the abort.
             ResponseError::ProducerFenced
             | ResponseError::InvalidProducerEpoch
             | ResponseError::InvalidTxnState
@@ -35,9 +35,15 @@ impl Trouble {
             | ResponseError::UnknownMemberId
             | ResponseError::RebalanceInProgress
             | ResponseError::FencedInstanceId
-            | ResponseError::StaleMemberEpoch => TransactionErrorKind::Abort,
+            | ResponseError::StaleMemberEpoch
+            | ResponseError::UnknownServerError => TransactionErrorKind::Abort,
             _ => TransactionErrorKind::Unavailable,
         };
+        Self::Failed(TransactionError { call, kind, detail: format!("{error:?}") })
+    }
+
+    pub(crate) fn fenced(call: &'static str, error: ResponseError) -> Self {
+        let kind = TransactionErrorKind::Fenced;
         Self::Failed(TransactionError { call, kind, detail: format!("{error:?}") })
     }
 
@@ -77,7 +83,17 @@ impl From<WireError> for Trouble {
     }
 }
 
-/// Whether the protocol lets a call be made again after this error.
+/// Whether the protocol lets a call be made again after this error. A batch that arrived damaged would be sent with the same
+/// damage.
 pub(crate) fn again(error: ResponseError) -> bool {
-    error.is_retriable() || error == ResponseError::ConcurrentTransactions
+    match error {
+        ResponseError::CorruptMessage => false,
+        ResponseError::ConcurrentTransactions => true,
+        other => other.is_retriable(),
+    }
+}
+
+/// Whether somebody else runs under our id.
+pub(crate) fn fenced(error: ResponseError) -> bool {
+    matches!(error, ResponseError::ProducerFenced | ResponseError::InvalidProducerEpoch)
 }

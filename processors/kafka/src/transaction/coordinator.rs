@@ -9,9 +9,9 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::attempt::{Trouble, again, persist};
+use super::attempt::{Trouble, again, fenced, persist};
 use super::{
-    CALL_TIME, INIT_TIME, InputOffset, Slot, TRANSACTION_TIMEOUT_MS, TransactionError, TransactionErrorKind,
+    CALL_TIME, END_TIME, InputOffset, Slot, TRANSACTION_TIMEOUT_MS, TransactionError, TransactionErrorKind,
     TransactionalProducer,
 };
 use crate::batch::Sequence;
@@ -45,7 +45,7 @@ impl TransactionalProducer {
     }
 
     pub(super) fn init(&mut self, turn: usize) -> Result<(), TransactionError> {
-        persist("init producer id", INIT_TIME, TransactionErrorKind::Unavailable, || self.try_init(turn))
+        persist("init producer id", END_TIME, TransactionErrorKind::Unavailable, || self.try_init(turn))
     }
 
     fn try_init(&mut self, turn: usize) -> Result<(), Trouble> {
@@ -66,15 +66,7 @@ impl TransactionalProducer {
                 slot.epoch = answer.producer_epoch;
                 Ok(())
             }
-            // The cluster forgot an id that was not used for days.
-            Some(ResponseError::InvalidProducerIdMapping) => {
-                (slot.producer_id, slot.epoch) = (-1, -1);
-                Err(Trouble::Again("the cluster has forgotten the producer id".into()))
-            }
-            Some(error @ (ResponseError::ProducerFenced | ResponseError::InvalidProducerEpoch)) => {
-                let (kind, detail) = (TransactionErrorKind::Fenced, format!("{error:?}"));
-                Err(Trouble::Failed(TransactionError { call: CALL, kind, detail }))
-            }
+            Some(error) if fenced(error) => Err(Trouble::fenced(CALL, error)),
             Some(error) => Err(self.moved_or_refused(turn, CALL, error)),
         }
     }
@@ -138,7 +130,10 @@ impl TransactionalProducer {
         self.group_coordinator = None;
         let answer = self.cluster.call(node, CALL, TXN_OFFSET_COMMIT, request)?;
         let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let answered: usize = answer.topics.iter().map(|topic| topic.partitions.len()).sum();
+        let asked: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
         match partitions.find_map(|p| ResponseError::try_from_code(p.error_code)) {
+            None if answered != asked => Err(Trouble::refused(CALL, ResponseError::UnknownServerError)),
             None => {
                 self.group_coordinator = Some(node);
                 Ok(())
@@ -148,20 +143,19 @@ impl TransactionalProducer {
         }
     }
 
-    pub(super) fn end(&mut self) -> Result<(), TransactionError> {
-        let mut lost = false;
-        let ended = persist("commit", CALL_TIME, TransactionErrorKind::Unknown, || self.try_end(&mut lost));
+    /// Commits the transaction, or aborts it. Both are the end of its epoch, which keeps out whatever of it is still on
+    /// its way.
+    pub(super) fn end(&mut self, commit: bool) -> Result<(), TransactionError> {
+        let call = if commit { "commit" } else { "abort" };
+        let ended = persist(call, END_TIME, TransactionErrorKind::Unknown, || self.try_end(call, commit));
         ended.map_err(|error| match error.kind {
-            // What was refused the second time may have been done the first.
-            TransactionErrorKind::Abort if lost => {
-                TransactionError { kind: TransactionErrorKind::Unknown, ..error }
-            }
+            // Refused now, it may have been done when it was asked for before: the committed offsets tell.
+            TransactionErrorKind::Abort => TransactionError { kind: TransactionErrorKind::Unknown, ..error },
             _ => error,
         })
     }
 
-    fn try_end(&mut self, lost: &mut bool) -> Result<(), Trouble> {
-        const CALL: &str = "commit";
+    fn try_end(&mut self, call: &'static str, commit: bool) -> Result<(), Trouble> {
         let turn = self.turn;
         let node = self.coordinator(turn)?;
         let slot = self.slot();
@@ -169,11 +163,9 @@ impl TransactionalProducer {
             .with_transactional_id(TransactionalId(slot.id.clone()))
             .with_producer_id(ProducerId(slot.producer_id))
             .with_producer_epoch(slot.epoch)
-            .with_committed(true);
-        let answer = self.cluster.call(node, CALL, END_TXN, &request).inspect_err(|_| {
-            *lost = true;
-            self.slot_at(turn).coordinator = None;
-        })?;
+            .with_committed(commit);
+        let answer = self.cluster.call(node, call, END_TXN, &request);
+        let answer = answer.inspect_err(|_| self.slot_at(turn).coordinator = None)?;
         match ResponseError::try_from_code(answer.error_code) {
             None => {
                 let slot = self.slot_at(turn);
@@ -181,7 +173,8 @@ impl TransactionalProducer {
                 slot.epoch = answer.producer_epoch;
                 Ok(())
             }
-            Some(error) => Err(self.moved_or_refused(turn, CALL, error)),
+            Some(error) if fenced(error) => Err(Trouble::fenced(call, error)),
+            Some(error) => Err(self.moved_or_refused(turn, call, error)),
         }
     }
 

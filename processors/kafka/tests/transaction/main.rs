@@ -135,36 +135,70 @@ fn a_leader_that_has_moved_is_looked_up_again() {
 }
 
 #[test]
-fn a_group_that_has_moved_on_asks_for_an_abort_which_is_a_new_epoch() {
+fn a_group_that_has_moved_on_asks_for_an_abort_and_the_other_id_goes_on() {
     let (peer, mut producer) = opened();
     peer.fault(ApiKey::TxnOffsetCommit, Fault::Refuse(ResponseError::IllegalGeneration));
     append(&mut producer, &[0]);
     assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
     peer.asked();
     producer.abort().unwrap();
-    assert_eq!(peer.asked(), [Asked::Init { id: "slot-a".into(), epoch: 1 }]);
+    assert_eq!(peer.asked(), [Asked::End { epoch: 1, committed: false }]);
     append(&mut producer, &[0]);
     commit(&mut producer).unwrap();
-    assert_eq!(peer.asked()[0], Asked::Produce(vec![(0, 3, 0)]));
+    assert_eq!(peer.asked()[0], Asked::Produce(vec![(0, 2, 0)]));
 }
 
 #[test]
-fn whether_a_transaction_was_too_old_or_we_are_fenced_is_found_out_by_the_abort() {
+fn an_abort_whose_answer_is_lost_is_asked_for_again() {
     let (peer, mut producer) = opened();
-    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::InvalidProducerEpoch));
+    peer.fault(ApiKey::TxnOffsetCommit, Fault::Refuse(ResponseError::RebalanceInProgress));
+    peer.fault(ApiKey::EndTxn, Fault::LoseAnswer);
+    append(&mut producer, &[0]);
+    commit(&mut producer).unwrap_err();
+    peer.asked();
+    producer.abort().unwrap();
+    let abort = Asked::End { epoch: 1, committed: false };
+    assert_eq!(peer.asked(), [abort.clone(), abort]);
+}
+
+#[test]
+fn an_abort_that_is_refused_for_the_epoch_says_that_we_are_fenced() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::InvalidProducerEpoch));
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::ProducerFenced));
     append(&mut producer, &[0]);
     assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
-    peer.fault(ApiKey::InitProducerId, Fault::Refuse(ResponseError::ProducerFenced));
     assert_eq!(producer.abort().unwrap_err().kind, TransactionErrorKind::Fenced);
 }
 
 #[test]
-fn an_end_that_is_refused_after_an_answer_was_lost_leaves_the_outcome_unknown() {
+fn a_commit_that_is_refused_leaves_the_outcome_unknown_and_a_new_epoch_finds_it_out() {
     let (peer, mut producer) = opened();
-    peer.fault(ApiKey::EndTxn, Fault::LoseAnswer);
-    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::ProducerFenced));
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::InvalidTxnState));
     append(&mut producer, &[0]);
     assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Unknown);
+    peer.asked();
+    producer.reopen().unwrap();
+    let init = |id: &str, epoch| Asked::Init { id: id.into(), epoch };
+    assert_eq!(peer.asked(), [init("slot-a", 1), init("slot-b", 2)]);
+    peer.fault(ApiKey::InitProducerId, Fault::Refuse(ResponseError::ProducerFenced));
+    assert_eq!(producer.reopen().unwrap_err().kind, TransactionErrorKind::Fenced);
+}
+
+#[test]
+fn a_commit_that_is_refused_for_the_epoch_says_that_we_are_fenced() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::ProducerFenced));
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Fenced);
+}
+
+#[test]
+fn an_answer_without_the_offsets_is_no_commit() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::TxnOffsetCommit, Fault::AnswerNothing);
+    append(&mut producer, &[0]);
+    assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
 }
 
 #[test]
@@ -173,19 +207,6 @@ fn a_record_that_the_topic_does_not_take_is_refused_for_good() {
     peer.fault(ApiKey::Produce, Fault::Refuse(ResponseError::MessageTooLarge));
     append(&mut producer, &[0]);
     assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Unavailable);
-}
-
-#[test]
-fn an_id_that_the_cluster_has_forgotten_begins_anew() {
-    let (peer, mut producer) = opened();
-    peer.fault(ApiKey::EndTxn, Fault::Refuse(ResponseError::InvalidProducerIdMapping));
-    peer.fault(ApiKey::InitProducerId, Fault::Refuse(ResponseError::InvalidProducerIdMapping));
-    append(&mut producer, &[0]);
-    commit(&mut producer).unwrap_err();
-    peer.asked();
-    producer.abort().unwrap();
-    let init = |epoch| Asked::Init { id: "slot-a".into(), epoch };
-    assert_eq!(peer.asked(), [init(1), init(-1)]);
 }
 
 #[test]

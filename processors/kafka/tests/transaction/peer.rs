@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// It refuses.
     Refuse(ResponseError),
+    /// It answers for none of the partitions.
+    AnswerNothing,
     /// It refuses one partition and takes the others.
     RefusePartition(i32, ResponseError),
 }
@@ -160,7 +162,9 @@ fn answer(mut request: Bytes, port: u16, state: &mut State) -> Option<BytesMut> 
         ApiKey::TxnOffsetCommit => {
             let asked = TxnOffsetCommitRequest::decode(&mut request, version).unwrap();
             state.asked.push(Asked::Offsets { epoch: asked.producer_epoch });
-            reply.with(&offsets(&asked, &partition_code));
+            let answer = offsets(&asked, &partition_code);
+            let nothing = matches!(fault, Some(Fault::AnswerNothing));
+            reply.with(&if nothing { TxnOffsetCommitResponse::default() } else { answer });
         }
         ApiKey::EndTxn => {
             let asked = EndTxnRequest::decode(&mut request, version).unwrap();
