@@ -77,7 +77,7 @@ pub struct RunArgs {
     #[arg(long, env = "KPAY_COMMIT_INTERVAL_MS", default_value_t = 20)]
     pub commit_interval_ms: u32,
     /// With nothing more waiting, hold a transaction open for so many milliseconds before it is committed.
-    #[arg(long, env = "KPAY_COMMIT_LINGER_MS", default_value_t = 0)]
+    #[arg(long, env = "KPAY_COMMIT_LINGER_MS", default_value_t = 2)]
     pub commit_linger_ms: u32,
     /// Commit at the latest after so many records while busy.
     #[arg(long, env = "KPAY_COMMIT_RECORDS_MAX", default_value_t = 10_000)]

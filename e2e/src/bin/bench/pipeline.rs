@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// How long that rate runs before, in seconds: a broker that has just started is still being compiled.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 90)]
     warmup_seconds: u64,
     /// `linger.ms` of the load's producer while latency is measured; it counts as latency.
     #[arg(long, default_value_t = 1)]
