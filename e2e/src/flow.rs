@@ -12,17 +12,6 @@ use serde_json::Value;
 use crate::broker::{Broker, free_ports};
 use crate::process::Process;
 
-/// All topics of a pipeline.
-pub const TOPICS: [TopicName; 7] = [
-    TopicName::Incoming,
-    TopicName::Inflight,
-    TopicName::Complete,
-    TopicName::Confirmed,
-    TopicName::Ledger,
-    TopicName::Checkpoints,
-    TopicName::Dlq,
-];
-
 /// One process of a pipeline.
 pub struct Pod {
     /// As in Kubernetes: `flow-account-0`.
@@ -61,7 +50,7 @@ impl Flow {
     pub fn create(broker: &Broker, prefix: &str, partitions: i32, binary: PathBuf) -> anyhow::Result<Self> {
         let names = Names { prefix: prefix.to_owned() };
         let admin = broker.admin()?;
-        for topic in TOPICS {
+        for topic in TopicName::ALL {
             let config: BTreeMap<String, String> = match topic {
                 TopicName::Checkpoints => [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
                 _ => BTreeMap::new(),
@@ -70,7 +59,7 @@ impl Flow {
             admin.create_topic(&names.topic(topic), count, 1, &config)?;
         }
         let deadline = Instant::now() + Duration::from_secs(30);
-        while admin.topics(prefix)?.len() < TOPICS.len() {
+        while admin.topics(prefix)?.len() < TopicName::ALL.len() {
             anyhow::ensure!(Instant::now() < deadline, "the topics under {prefix} did not appear");
         }
         let stages = [

@@ -1,6 +1,9 @@
-//! Topics and groups of a pipeline. Pure.
+//! The stages with their topics, under the names that the operator made. Pure.
 
+use kpay_control::names::{self, Component};
 use kpay_streams::out::TopicIndex;
+
+pub use kpay_control::names::TopicName;
 
 /// A stage of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -14,13 +17,18 @@ pub enum StageName {
 }
 
 impl StageName {
+    /// The workload that runs it.
+    pub fn component(self) -> Component {
+        match self {
+            Self::Inflight => Component::Inflight,
+            Self::Account => Component::Account,
+            Self::Confirmed => Component::Confirmed,
+        }
+    }
+
     /// As in names of topics, groups and pods.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Inflight => "inflight",
-            Self::Account => "account",
-            Self::Confirmed => "confirmed",
-        }
+        self.component().as_str()
     }
 
     /// The topic that the stage reads.
@@ -52,40 +60,6 @@ impl StageName {
     }
 }
 
-/// A topic of the pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TopicName {
-    /// What enters, by payment id.
-    Incoming,
-    /// Steps, by account.
-    Inflight,
-    /// Every outcome, by payment id.
-    Complete,
-    /// What the outside may see, by payment id.
-    Confirmed,
-    /// Every change of a balance, by account.
-    Ledger,
-    /// Newest state of dirty accounts, by account; compacted.
-    Checkpoints,
-    /// Records that nobody could read.
-    Dlq,
-}
-
-impl TopicName {
-    /// The name after the prefix.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Incoming => "payment.incoming",
-            Self::Inflight => "payment.inflight",
-            Self::Complete => "payment.complete",
-            Self::Confirmed => "payment.confirmed",
-            Self::Ledger => "account.ledger",
-            Self::Checkpoints => "account.checkpoints",
-            Self::Dlq => "ops.dlq",
-        }
-    }
-}
-
 /// The names of one pipeline.
 #[derive(Debug, Clone)]
 pub struct Names {
@@ -101,6 +75,6 @@ impl Names {
 
     /// The consumer group of a stage.
     pub fn group(&self, stage: StageName) -> String {
-        format!("{}{}", self.prefix, stage.as_str())
+        names::group(&self.prefix, stage.component())
     }
 }

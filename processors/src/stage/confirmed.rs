@@ -1,6 +1,5 @@
 //! The confirmed stage: publishes every outcome, counts what is finished, knows how a payment ended.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use kpay_domain::fingerprint::id_hash;
@@ -12,6 +11,7 @@ use kpay_streams::stage::Stage;
 
 use crate::ids::{CommittedIds, Ids, Known};
 use crate::names::{Names, StageName, TopicName};
+use crate::stage::change::Changes;
 use crate::stage::counters::{Counters, Pending};
 use crate::stage::figures::Figures;
 
@@ -26,18 +26,11 @@ pub struct ConfirmedStage {
     complete_name: String,
     source: String,
     ids: Ids,
-    finished: HashMap<i32, Change<Finished>>,
+    finished: Changes<Finished>,
     figures: Arc<Figures>,
     latencies_ms: Vec<i64>,
     counters: Arc<Counters>,
     pending: Pending,
-}
-
-/// A value as committed, and as the open transaction has it.
-#[derive(Debug, Default)]
-struct Change<T> {
-    committed: T,
-    open: T,
 }
 
 /// What one partition has finished: since its topics were made, and on the current day (UTC).
@@ -99,7 +92,7 @@ impl ConfirmedStage {
             complete_name: names.topic(TopicName::Complete),
             source,
             ids: Ids::new(shared, window_ms),
-            finished: HashMap::new(),
+            finished: Changes::default(),
             figures,
             latencies_ms: Vec::new(),
             counters,
@@ -113,8 +106,8 @@ impl ConfirmedStage {
             Status::Rejected(_) => self.pending.rejected += 1,
             Status::Reversed(_) => self.pending.reversed += 1,
         }
-        if let Some(finished) = self.finished.get_mut(&partition) {
-            finished.open.record(outcome, now_ms);
+        if let Some(finished) = self.finished.get_mut(partition) {
+            finished.record(outcome, now_ms);
         }
         self.latencies_ms.push(now_ms - outcome.accepted_at_ms);
     }
@@ -131,7 +124,7 @@ impl Stage for ConfirmedStage {
         let Some(finished) = Finished::from_text(metadata) else {
             return Err(LogError::Unavailable(format!("metadata {metadata:?} of partition {partition}")));
         };
-        self.finished.insert(partition, Change { committed: finished.clone(), open: finished });
+        self.finished.restore(partition, finished);
         self.ids.restore(partition);
         let from = Start::Timestamp(reader.now_ms().saturating_sub(self.ids.window_ms()));
         let Self { ids, complete, .. } = self;
@@ -148,7 +141,7 @@ impl Stage for ConfirmedStage {
 
     fn revoke(&mut self, partition: i32) {
         self.ids.revoke(partition);
-        self.finished.remove(&partition);
+        self.finished.revoke(partition);
     }
 
     fn process(&mut self, record: &Record<'_>, now_ms: i64, out: &mut Out) {
@@ -174,14 +167,12 @@ impl Stage for ConfirmedStage {
     }
 
     fn metadata(&self, partition: i32) -> String {
-        self.finished.get(&partition).map(|f| f.open.to_text()).unwrap_or_default()
+        self.finished.get(partition).map(Finished::to_text).unwrap_or_default()
     }
 
     fn commit(&mut self) {
         self.ids.fold();
-        for change in self.finished.values_mut().filter(|c| c.open != c.committed) {
-            change.committed.clone_from(&change.open);
-        }
+        self.finished.fold();
         self.figures.record(&self.latencies_ms);
         self.latencies_ms.clear();
         self.pending.fold(&self.counters);
@@ -189,9 +180,7 @@ impl Stage for ConfirmedStage {
 
     fn abort(&mut self) {
         self.ids.discard();
-        for change in self.finished.values_mut().filter(|c| c.open != c.committed) {
-            change.open.clone_from(&change.committed);
-        }
+        self.finished.discard();
         self.latencies_ms.clear();
         self.pending = Pending::default();
     }

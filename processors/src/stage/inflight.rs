@@ -1,6 +1,5 @@
 //! The inflight stage: a known id, a readable request, the checks of the request → accepted, once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use kpay_domain::fingerprint::{fingerprint, id_hash};
@@ -13,6 +12,7 @@ use kpay_streams::stage::Stage;
 
 use crate::ids::{CommittedIds, Ids, Known, tag_of};
 use crate::names::{Names, StageName, TopicName};
+use crate::stage::change::Changes;
 use crate::stage::counters::{Counters, Pending};
 
 const STAGE: StageName = StageName::Inflight;
@@ -27,59 +27,9 @@ pub struct InflightStage {
     incoming_partitions: i32,
     policy: Policy,
     ids: Ids,
-    progress: Progresses,
+    progress: Changes<Progress>,
     counters: Arc<Counters>,
     pending: Pending,
-}
-
-/// Progress by partition: committed, and as the open transaction sees it.
-#[derive(Debug, Default)]
-pub struct Progresses(HashMap<i32, (Progress, Progress)>);
-
-impl Progresses {
-    /// Takes a partition over, with the metadata of its last commit (empty: it never had one).
-    pub fn restore(&mut self, partition: i32, metadata: &str) -> Result<(), LogError> {
-        let progress = if metadata.is_empty() {
-            Progress::default()
-        } else {
-            Progress::from_text(metadata).map_err(|e| {
-                LogError::Unavailable(format!("metadata {metadata:?} of partition {partition}: {e}"))
-            })?
-        };
-        self.0.insert(partition, (progress.clone(), progress));
-        Ok(())
-    }
-
-    /// Counts one intake.
-    pub fn record(&mut self, partition: i32, intake: &Intake) {
-        if let Some((_, open)) = self.0.get_mut(&partition) {
-            open.record(intake);
-        }
-    }
-
-    /// The text that the commit carries.
-    pub fn text(&self, partition: i32) -> String {
-        self.0.get(&partition).map(|(_, open)| open.to_text()).unwrap_or_default()
-    }
-
-    /// The transaction is committed.
-    pub fn fold(&mut self) {
-        for (committed, open) in self.0.values_mut().filter(|(committed, open)| committed != open) {
-            committed.clone_from(open);
-        }
-    }
-
-    /// The transaction is aborted.
-    pub fn discard(&mut self) {
-        for (committed, open) in self.0.values_mut().filter(|(committed, open)| committed != open) {
-            open.clone_from(committed);
-        }
-    }
-
-    /// Drops a partition.
-    pub fn revoke(&mut self, partition: i32) {
-        self.0.remove(&partition);
-    }
 }
 
 impl InflightStage {
@@ -101,7 +51,7 @@ impl InflightStage {
             incoming_partitions,
             policy,
             ids: Ids::new(shared, window_ms),
-            progress: Progresses::default(),
+            progress: Changes::default(),
             counters,
             pending: Pending::default(),
         }
@@ -128,7 +78,14 @@ impl Stage for InflightStage {
         metadata: &str,
         reader: &mut dyn Reader,
     ) -> Result<(), LogError> {
-        self.progress.restore(partition, metadata)?;
+        // Empty metadata: there was no commit yet.
+        let progress = match metadata {
+            "" => Progress::default(),
+            text => Progress::from_text(text).map_err(|e| {
+                LogError::Unavailable(format!("metadata {text:?} of partition {partition}: {e}"))
+            })?,
+        };
+        self.progress.restore(partition, progress);
         self.ids.restore(partition);
         let now_ms = reader.now_ms();
         let from = Start::Timestamp(now_ms.saturating_sub(self.ids.window_ms()));
@@ -185,7 +142,9 @@ impl Stage for InflightStage {
         // A sender's timestamp in the future must not make the window forget what is recent.
         let at_ms = record.timestamp_ms.min(now_ms);
         self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, at_ms);
-        self.progress.record(record.partition, &intake);
+        if let Some(progress) = self.progress.get_mut(record.partition) {
+            progress.record(&intake);
+        }
         self.pending.accepted += 1;
         match decide(intake, &self.policy, now_ms) {
             Admission::Accept(command) => {
@@ -198,7 +157,7 @@ impl Stage for InflightStage {
     }
 
     fn metadata(&self, partition: i32) -> String {
-        self.progress.text(partition)
+        self.progress.get(partition).map(Progress::to_text).unwrap_or_default()
     }
 
     fn commit(&mut self) {

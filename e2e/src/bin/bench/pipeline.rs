@@ -8,7 +8,7 @@ use anyhow::Context;
 use hdrhistogram::Histogram;
 use kpay::names::{StageName, TopicName};
 use kpay_e2e::broker::Broker;
-use kpay_e2e::flow::{Flow, TOPICS};
+use kpay_e2e::flow::Flow;
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::process::{Process, Usage, usage};
 use kpay_kafka::config::Isolation;
@@ -191,7 +191,7 @@ fn peak_rss(flow: &Flow) -> anyhow::Result<BTreeMap<&'static str, f64>> {
 fn log_size(broker: &Broker, flow: &Flow) -> anyhow::Result<(f64, f64)> {
     let reader: BaseConsumer = broker.connection("bench").reader(Isolation::Uncommitted).create()?;
     let mut records = 0;
-    for topic in TOPICS {
+    for topic in TopicName::ALL {
         let name = flow.names.topic(topic);
         for partition in 0..broker.admin()?.partition_count(&name)? {
             records += reader.fetch_watermarks(&name, partition, Duration::from_secs(10))?.1;
