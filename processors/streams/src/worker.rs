@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::warn;
 
-use crate::control::{Gate, GateState, PartitionReport, PartitionState, Report};
-use crate::log::{Assigned, Log, LogError, Offset, Polled};
+use crate::control::{Gate, GateState, Report};
+use crate::log::{Log, LogError, Offset, Polled};
 use crate::out::{Out, Taken, Topic, TopicIndex};
 use crate::record::{NOT_WRITTEN, NoHeaders, Record};
 use crate::stage::Stage;
+
+mod assignment;
+mod recovery;
 
 /// When a worker commits, and how long it waits.
 #[derive(Debug, Clone, Copy)]
@@ -179,15 +182,6 @@ impl<L: Log, S: Stage> Worker<L, S> {
         self.settle()
     }
 
-    /// Ends what is open, one way or the other.
-    fn settle(&mut self) -> Result<(), LogError> {
-        match self.commit() {
-            Err(LogError::Abort(_)) => self.rewind(),
-            Err(LogError::Unknown(_)) => self.find_out(),
-            other => other,
-        }
-    }
-
     fn turn(&mut self) -> Result<Step, LogError> {
         self.follow_gate()?;
         match self.poll(self.wait())? {
@@ -309,128 +303,6 @@ impl<L: Log, S: Stage> Worker<L, S> {
         drop(reports);
         self.report.commits.fetch_add(1, Ordering::Relaxed);
         self.report.open_transaction.store(false, Ordering::Release);
-    }
-
-    /// Throws away what the open transaction did, in memory.
-    fn discard(&mut self) {
-        self.stage.abort();
-        self.out.clear();
-        self.transaction = None;
-        for owned in self.owned.values_mut() {
-            owned.next = owned.committed;
-        }
-        self.report.aborts.fetch_add(1, Ordering::Relaxed);
-        self.report.open_transaction.store(false, Ordering::Release);
-    }
-
-    fn rewind(&mut self) -> Result<(), LogError> {
-        match self.log.abort() {
-            Ok(()) => {}
-            // An abort that could not be made, or nobody knows whether it was: a new producer fences the old one.
-            Err(LogError::Fenced(reason)) => return Err(LogError::Fenced(reason)),
-            Err(_) => {
-                let partitions: Vec<i32> = self.owned.keys().copied().collect();
-                self.log.reconnect(&partitions)?;
-            }
-        }
-        self.discard();
-        let positions: Vec<(i32, i64)> = self.owned.iter().map(|(&p, o)| (p, o.committed)).collect();
-        self.log.seek(&positions)
-    }
-
-    /// All or none of the transaction's offsets are committed: the broker says which, and so the state follows.
-    fn find_out(&mut self) -> Result<(), LogError> {
-        let partitions: Vec<i32> = self.owned.keys().copied().collect();
-        self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
-        let truth = self.log.reconnect(&partitions)?;
-        let moved = |a: &Assigned| self.owned.get(&a.partition).is_some_and(|o| o.next != o.committed);
-        let applied = truth
-            .iter()
-            .filter(|a| moved(a))
-            .all(|a| self.owned.get(&a.partition).is_some_and(|o| o.next == a.offset));
-        if applied && self.transaction.is_some() {
-            info!("the commit had been applied");
-            let offsets = truth
-                .into_iter()
-                .map(|a| Offset { partition: a.partition, next: a.offset, metadata: a.metadata })
-                .collect();
-            self.out.clear();
-            self.committed(offsets);
-        } else {
-            info!("the commit had not been applied");
-            self.discard();
-        }
-        let positions: Vec<(i32, i64)> = self.owned.iter().map(|(&p, o)| (p, o.committed)).collect();
-        self.log.seek(&positions)
-    }
-
-    fn assign(&mut self, partitions: Vec<Assigned>) -> Result<(), LogError> {
-        // What is open belongs to the generation before; restoring may take longer than a transaction lives. Whether
-        // or not it can be committed, the new partitions are not told of again.
-        self.settle()?;
-        {
-            let mut reports = self.report.partitions.lock();
-            for assigned in &partitions {
-                let metadata = assigned.metadata.clone();
-                let report = PartitionReport { state: PartitionState::Restoring, metadata };
-                reports.insert(assigned.partition, report);
-            }
-        }
-        for Assigned { partition, offset, metadata } in partitions {
-            self.stage.restore(partition, offset, &metadata, &mut self.log)?;
-            debug!(partition, offset, "restored");
-            self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
-            self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
-        }
-        self.open_or_close()
-    }
-
-    fn revoke(&mut self, partitions: &[i32], lost: bool) -> Result<(), LogError> {
-        let result = if lost { Ok(()) } else { self.commit() };
-        match result {
-            Ok(()) if self.transaction.is_none() => {}
-            Ok(()) | Err(LogError::Abort(_)) => self.rewind()?,
-            Err(LogError::Unknown(_)) => self.find_out()?,
-            Err(other) => return Err(other),
-        }
-        for partition in partitions {
-            self.stage.revoke(*partition);
-            self.owned.remove(partition);
-            self.report.partitions.lock().remove(partition);
-        }
-        self.log.release(partitions)
-    }
-
-    /// Acts on a new epoch: a closed gate first ends the open transaction, then says so.
-    fn follow_gate(&mut self) -> Result<(), LogError> {
-        let now = self.gate.get();
-        if now == self.acked {
-            return Ok(());
-        }
-        self.commit()?;
-        self.acked = now;
-        self.open_or_close()?;
-        self.report.acked_epoch.store(now.map_or(0, |g| g.epoch), Ordering::Release);
-        Ok(())
-    }
-
-    /// Brings what the log delivers in line with the gate.
-    fn open_or_close(&mut self) -> Result<(), LogError> {
-        let open = self.acked.is_some_and(|g| g.open || !self.intake);
-        let changed: Vec<i32> =
-            self.owned.iter().filter(|(_, o)| o.reading != open).map(|(&p, _)| p).collect();
-        if !changed.is_empty() {
-            if open { self.log.resume(&changed)? } else { self.log.pause(&changed)? }
-        }
-        let state = if open { PartitionState::Running } else { PartitionState::Paused };
-        let mut reports = self.report.partitions.lock();
-        for (partition, owned) in &mut self.owned {
-            owned.reading = open;
-            if let Some(report) = reports.get_mut(partition) {
-                report.state = state;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,81 @@
+//! Partitions come and go, and the gate opens and closes: what of ours the log delivers.
+
+use std::sync::atomic::Ordering;
+
+use tracing::debug;
+
+use super::{Owned, Worker};
+use crate::control::{PartitionReport, PartitionState};
+use crate::log::{Assigned, Log, LogError};
+use crate::stage::Stage;
+
+impl<L: Log, S: Stage> Worker<L, S> {
+    pub(super) fn assign(&mut self, partitions: Vec<Assigned>) -> Result<(), LogError> {
+        // What is open belongs to the generation before; restoring may take longer than a transaction lives. Whether
+        // or not it can be committed, the new partitions are not told of again.
+        self.settle()?;
+        {
+            let mut reports = self.report.partitions.lock();
+            for assigned in &partitions {
+                let metadata = assigned.metadata.clone();
+                let report = PartitionReport { state: PartitionState::Restoring, metadata };
+                reports.insert(assigned.partition, report);
+            }
+        }
+        for Assigned { partition, offset, metadata } in partitions {
+            self.stage.restore(partition, offset, &metadata, &mut self.log)?;
+            debug!(partition, offset, "restored");
+            self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
+            self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
+        }
+        self.open_or_close()
+    }
+
+    pub(super) fn revoke(&mut self, partitions: &[i32], lost: bool) -> Result<(), LogError> {
+        let result = if lost { Ok(()) } else { self.commit() };
+        match result {
+            Ok(()) if self.transaction.is_none() => {}
+            Ok(()) | Err(LogError::Abort(_)) => self.rewind()?,
+            Err(LogError::Unknown(_)) => self.find_out()?,
+            Err(other) => return Err(other),
+        }
+        for partition in partitions {
+            self.stage.revoke(*partition);
+            self.owned.remove(partition);
+            self.report.partitions.lock().remove(partition);
+        }
+        self.log.release(partitions)
+    }
+
+    /// Acts on a new epoch: a closed gate first ends the open transaction, then says so.
+    pub(super) fn follow_gate(&mut self) -> Result<(), LogError> {
+        let now = self.gate.get();
+        if now == self.acked {
+            return Ok(());
+        }
+        self.commit()?;
+        self.acked = now;
+        self.open_or_close()?;
+        self.report.acked_epoch.store(now.map_or(0, |g| g.epoch), Ordering::Release);
+        Ok(())
+    }
+
+    /// Brings what the log delivers in line with the gate.
+    pub(super) fn open_or_close(&mut self) -> Result<(), LogError> {
+        let open = self.acked.is_some_and(|g| g.open || !self.intake);
+        let changed: Vec<i32> =
+            self.owned.iter().filter(|(_, o)| o.reading != open).map(|(&p, _)| p).collect();
+        if !changed.is_empty() {
+            if open { self.log.resume(&changed)? } else { self.log.pause(&changed)? }
+        }
+        let state = if open { PartitionState::Running } else { PartitionState::Paused };
+        let mut reports = self.report.partitions.lock();
+        for (partition, owned) in &mut self.owned {
+            owned.reading = open;
+            if let Some(report) = reports.get_mut(partition) {
+                report.state = state;
+            }
+        }
+        Ok(())
+    }
+}
