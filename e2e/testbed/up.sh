@@ -4,7 +4,7 @@
 # "unreachable" routes, so that a cluster address used outside the namespace can never leave by the default route.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
-[ -e "$STATE/pids" ] && { echo "$INSTANCE is up or was not cleaned up: cargo xtask down --name $INSTANCE" >&2; exit 1; }
+[ -e "$STATE/pids" ] && { echo "$INSTANCE is up or was not cleaned up: cargo xtask down --all" >&2; exit 1; }
 mkdir -p "$STATE"/{pids,log,pki,etc/cni,etc/certs.d/_default,kubelet,etcd,containerd}
 chmod 700 "$STATE" "$STATE/etcd" "$STATE/pki"
 

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
 
 fn run(mode: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let yaml = crd_yaml()?;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Of the run, not of the build: clones may share a target folder.
+    let manifest =
+        std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&manifest).join("..");
     match mode {
         None => print!("{yaml}"),
         Some("--write") => {

@@ -122,5 +122,5 @@ fn people(target: &Target) {
     note(&format!("export KUBECONFIG={}", target.kubeconfig.display()));
     note("kubectl get pp --watch");
     note("kubectl port-forward service/payments-gateway 8080 &");
-    note("curl -s localhost:8080/v1/accounts");
+    note("curl -s localhost:8080/v1/pipeline");
 }

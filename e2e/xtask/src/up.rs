@@ -171,8 +171,7 @@ fn people(instance: &Instance, deployed: bool) -> Result<()> {
         println!("kubectl get pp");
         println!(r#"curl {api}/accounts --json '{{"id": "alice", "currency": "USD", "funding": 100000}}'"#);
         println!(r#"curl {api}/accounts --json '{{"id": "bob", "currency": "USD"}}'"#);
-        let payment =
-            r#"{"id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 1234, "currency": "USD"}}"#;
+        let payment = r#"{"id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 1234, "currency": "USD"}, "reference": "invoice 7"}"#;
         println!("curl {api}/payments --header 'Prefer: wait=5' --json '{payment}'");
         println!("curl {api}/accounts/bob");
         println!(r#"kubectl patch pp payments --type merge -p '{{"spec":{{"desiredPhase":"Paused"}}}}'"#);
