@@ -11,7 +11,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Request, StrBytes};
 
 use crate::config::Connection;
-use crate::transaction::attempt::Trouble;
+use crate::transaction::attempt::{Trouble, again};
 use crate::wire::Wire;
 
 /// How long a broker may take to be reached, or to answer.
@@ -117,9 +117,7 @@ impl Cluster {
                 self.brokers.insert(found.node_id.0, format!("{}:{}", found.host.as_str(), found.port));
                 Ok(found.node_id.0)
             }
-            Some(error) if error.is_retriable() => {
-                Err(Trouble::Again(format!("find coordinator: {error:?}")))
-            }
+            Some(error) if again(error) => Err(Trouble::Again(format!("find coordinator: {error:?}"))),
             Some(error) => Err(Trouble::refused("find coordinator", error)),
         }
     }

@@ -18,7 +18,8 @@ pub(crate) mod attempt;
 mod coordinator;
 mod produce;
 
-/// After this time a broker ends what a producer left open, in milliseconds. Longer than any one call may take.
+/// After this time a broker ends what a producer left open, in milliseconds. Longer than
+/// [`CALL_TIME`].
 const TRANSACTION_TIMEOUT_MS: i32 = 10_000;
 /// How long one call is repeated.
 const CALL_TIME: Duration = Duration::from_secs(8);
