@@ -1,6 +1,7 @@
 //! The brokers of a cluster: who leads what, who coordinates whom, and a connection to each. Only I/O.
 
 use std::collections::HashMap;
+use std::sync::Once;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
@@ -9,6 +10,7 @@ use kafka_protocol::messages::{
     metadata_request::MetadataRequestTopic,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
+use tracing::warn;
 
 use crate::config::Connection;
 use crate::transaction::attempt::{Trouble, again};
@@ -22,6 +24,9 @@ const FIND_COORDINATOR: i16 = 4;
 /// The cluster-wide feature that a transaction's epoch hangs on (KIP-890).
 const TRANSACTION_VERSION: &str = "transaction.version";
 const TRANSACTION_VERSION_MIN: i16 = 2;
+/// Tells releases apart: from this level on a broker is 4.3 or newer, and has KAFKA-20734 unless it says otherwise.
+const METADATA_VERSION: &str = "metadata.version";
+const METADATA_VERSION_4_3: i16 = 30;
 
 /// What a coordinator is looked up for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,6 +198,10 @@ fn check_version(wire: &mut Wire) -> Result<(), Trouble> {
         .with_client_software_name(StrBytes::from_static_str("kpay"))
         .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
     let answer = wire.call("ask for versions", API_VERSIONS, &request)?;
+    let newest = answer.supported_features.iter().find(|feature| feature.name.as_str() == METADATA_VERSION);
+    if newest.is_some_and(|feature| feature.max_version >= METADATA_VERSION_4_3) {
+        warn_of_lost_markers();
+    }
     let level = answer
         .finalized_features
         .iter()
@@ -205,4 +214,15 @@ fn check_version(wire: &mut Wire) -> Result<(), Trouble> {
         "the cluster's {TRANSACTION_VERSION} is {level}, kpay needs {TRANSACTION_VERSION_MIN}: Kafka 4.0 or newer, and \
          kafka-features.sh upgrade --feature {TRANSACTION_VERSION}={TRANSACTION_VERSION_MIN}"
     )))
+}
+
+/// Once a process: what its operator should know, and no reason to stop.
+fn warn_of_lost_markers() {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        warn!(
+            "the brokers are Kafka 4.3 or newer: without the fix of KAFKA-20734 a transaction that is committed while one \
+             of its partitions has no leader stays open for ever; use 4.0 to 4.2, or a release with the fix"
+        );
+    });
 }
