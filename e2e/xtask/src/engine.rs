@@ -2,17 +2,20 @@
 //! engine to make the images. Kept short on purpose: kind and the engine do the work. The host cluster (`up.rs`) is the
 //! one that the tests run on; these two are for people's machines and were written without one at hand.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::cli::UpArgs;
 use crate::deploy::Target;
 use crate::images::{Image, OPERATOR, PIPELINE, Recipe};
 use crate::instance::Instance;
 use crate::steps::{note, step};
-use crate::{deploy, images, process, tools};
+use crate::{deploy, images, process, tools, up};
 
 /// The engine that answers, if any.
 pub(crate) fn found() -> Option<&'static str> {
@@ -26,20 +29,23 @@ pub(crate) fn found() -> Option<&'static str> {
 pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) -> Result<()> {
     step("tools", || tools::build(instance, &["kind", "kubernetes-client", "helm"]))?;
     let kubeconfig = instance.kubeconfig();
-    let kind = |args: &[&str]| {
-        let mut command = Command::new(instance.bin("kind"));
-        command.env("KIND_EXPERIMENTAL_PROVIDER", engine).args(args).args(["--name", &instance.name]);
-        command
-    };
     step("cluster", || {
-        let known = process::output(Command::new(instance.bin("kind")).args(["get", "clusters"]))?;
+        ensure!(
+            instance.engine().is_some() || !instance.state().exists(),
+            "{} is up without an engine; `{1} up --no-engine` goes on with it, `{1} down` ends it",
+            instance.name,
+            instance.xtask()
+        );
+        let known = process::output(kind(instance, engine).args(["get", "clusters"]))?;
         let there = known.lines().any(|line| line == instance.name);
-        let mut command = if there {
-            kind(&["export", "kubeconfig"])
-        } else {
-            kind(&["create", "cluster", "--wait", "180s"])
-        };
-        process::logged(command.arg("--kubeconfig").arg(&kubeconfig), &instance.log("kind"), |_| {})?;
+        let verb: &[&str] =
+            if there { &["export", "kubeconfig"] } else { &["create", "cluster", "--wait", "180s"] };
+        let mut command = kind(instance, engine);
+        command.args(verb).args(["--name", &instance.name]).arg("--kubeconfig").arg(&kubeconfig);
+        process::logged(&mut command, &instance.log("kind"), |_| {})?;
+        fs::create_dir_all(instance.state().join("pids"))?;
+        fs::create_dir_all(instance.state().join("log"))?;
+        fs::write(instance.state().join("engine"), engine)?;
         Ok(if there { "kind, already up" } else { "kind" }.to_owned())
     })?;
     let target = Target::outside(instance, kubeconfig, None, "kafka.kpay-system.svc:9092");
@@ -55,19 +61,38 @@ pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) 
         ])?;
         Ok("in the cluster, kafka.kpay-system.svc:9092".to_owned())
     })?;
-    if args.no_deploy {
-        return Ok(());
+    if !args.no_deploy {
+        let built = build(instance, engine, "localhost", args.binaries.as_deref())?;
+        step("import", || {
+            for image in &built {
+                let mut load = kind(instance, engine);
+                load.args(["load", "image-archive", "--name", &instance.name]).arg(&image.archive);
+                process::output(&mut load)?;
+            }
+            Ok("loaded into kind".to_owned())
+        })?;
+        deploy::deploy(instance, &target, &built, "Never")?;
     }
-    let built = build(instance, engine, "localhost", args.binaries.as_deref())?;
-    step("import", || {
-        for image in &built {
-            process::output(kind(&["load", "image-archive"]).arg(&image.archive))?;
-        }
-        Ok("loaded into kind".to_owned())
-    })?;
-    deploy::deploy(instance, &target, &built, "Never")?;
-    people(&target);
-    Ok(())
+    up::forwarder(instance)?;
+    up::people(instance, !args.no_deploy)
+}
+
+/// Ends the kind cluster, and the forwarder with what it started.
+pub(crate) fn down_kind(instance: &Instance, engine: &str) -> Result<()> {
+    if instance.alive("forward") {
+        let recorded = fs::read_to_string(instance.state().join("pids/forward"))?;
+        let pid = recorded.split_whitespace().next().context("the forwarder's pid was not written")?;
+        killpg(Pid::from_raw(pid.parse()?), Signal::SIGTERM)?;
+    }
+    process::run(kind(instance, engine).args(["delete", "cluster", "--name", &instance.name]))?;
+    let _ = fs::remove_file(instance.kubeconfig()); // kind may have removed it
+    tools::remove_dir(&instance.state())
+}
+
+fn kind(instance: &Instance, engine: &str) -> Command {
+    let mut command = Command::new(instance.bin("kind"));
+    command.env("KIND_EXPERIMENTAL_PROVIDER", engine);
+    command
 }
 
 /// An existing cluster with its own Kafka; the images go through a registry.
@@ -89,7 +114,11 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
         Ok(format!("pushed to {prefix}"))
     })?;
     deploy::deploy(instance, &target, &built, "IfNotPresent")?;
-    people(&target);
+    note("");
+    note(&format!("export KUBECONFIG={}", target.kubeconfig.display()));
+    note(&format!("kubectl --context {context} get pp --watch"));
+    note(&format!("kubectl --context {context} port-forward service/payments-gateway 8080 &"));
+    note("curl localhost:8080/v1/pipeline");
     Ok(())
 }
 
@@ -115,12 +144,4 @@ fn build(instance: &Instance, engine: &str, prefix: &str, binaries: Option<&Path
         Ok(format!("by {engine}"))
     })?;
     built.context("no images")
-}
-
-fn people(target: &Target) {
-    note("");
-    note(&format!("export KUBECONFIG={}", target.kubeconfig.display()));
-    note("kubectl get pp --watch");
-    note("kubectl port-forward service/payments-gateway 8080 &");
-    note("curl -s localhost:8080/v1/pipeline");
 }

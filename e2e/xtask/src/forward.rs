@@ -18,13 +18,15 @@ use crate::instance::{GATEWAY, Instance};
 
 const CONNECTIONS_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// How many ports after the usual one are tried.
 const PORTS_TRIED: u16 = 50;
 
 /// The ports of 127.0.0.1 that are carried.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ports {
-    pub(crate) api: u16,
+    /// None where the cluster's own kubeconfig reaches the API server.
+    pub(crate) api: Option<u16>,
     pub(crate) gateway: u16,
 }
 
@@ -47,12 +49,13 @@ enum Target {
 
 /// Takes the ports, writes them to the state folder and forwards until it is ended.
 pub(crate) fn run(instance: &Instance) -> Result<()> {
+    if instance.engine().is_some() {
+        return by_kubectl(instance);
+    }
     let (api, gateway) = (listen(6443)?, listen(8080)?);
-    let ports = Ports { api: api.local_addr()?.port(), gateway: gateway.local_addr()?.port() };
     let namespace = Arc::new(File::open(instance.namespace()).context("the cluster's network is not there")?);
-    let part = instance.state().join("ports.part");
-    fs::write(&part, serde_json::to_vec(&ports)?)?;
-    fs::rename(part, instance.state().join("ports.json"))?;
+    let ports = Ports { api: Some(api.local_addr()?.port()), gateway: gateway.local_addr()?.port() };
+    tell(instance, ports)?;
 
     let connections = Arc::new(AtomicUsize::new(0));
     let served = [(api, Target::Api), (gateway, Target::Gateway)].map(|(listener, target)| {
@@ -63,6 +66,28 @@ pub(crate) fn run(instance: &Instance) -> Result<()> {
         let _ = thread.join(); // they end only with the process
     }
     Ok(())
+}
+
+fn tell(instance: &Instance, ports: Ports) -> Result<()> {
+    let part = instance.state().join("ports.part");
+    fs::write(&part, serde_json::to_vec(&ports)?)?;
+    Ok(fs::rename(part, instance.state().join("ports.json"))?)
+}
+
+/// Where the cluster's network is not one of this host's: kubectl carries the gateway's port to one of its pods, and is
+/// started again whenever that pod has gone. Ends only with the process group.
+fn by_kubectl(instance: &Instance) -> Result<()> {
+    let gateway = listen(8080)?.local_addr()?.port();
+    tell(instance, Ports { api: None, gateway })?;
+    loop {
+        let mut kubectl = Command::new(instance.bin("kubectl"));
+        kubectl.env("KUBECONFIG", instance.kubeconfig());
+        kubectl.args(["port-forward", "--namespace", "default", "service/payments-gateway"]);
+        kubectl.arg(format!("{gateway}:8080"));
+        let ended = kubectl.status().context("cannot run kubectl")?;
+        eprintln!("kubectl port-forward ended with {ended}");
+        thread::sleep(RESTART_PAUSE);
+    }
 }
 
 fn listen(wanted: u16) -> Result<TcpListener> {

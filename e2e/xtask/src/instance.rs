@@ -93,6 +93,11 @@ impl Instance {
         Path::new("/run/netns").join(&self.name)
     }
 
+    /// The container engine whose kind cluster this testbed is; none for the host cluster.
+    pub(crate) fn engine(&self) -> Option<String> {
+        fs::read_to_string(self.state().join("engine")).ok()
+    }
+
     /// True while the daemon that was recorded under this name runs: the same pid with the same start time.
     pub(crate) fn alive(&self, daemon: &str) -> bool {
         let recorded = fs::read_to_string(self.state().join("pids").join(daemon)).unwrap_or_default();
@@ -120,14 +125,19 @@ impl Instance {
         command
     }
 
-    /// What programs inside the cluster's network are told.
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let state = self.state();
+    /// `PATH` with the testbed's tools first.
+    fn search_path(&self) -> OsString {
         let mut path = self.cache.join("bin").into_os_string();
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
+        path
+    }
+
+    /// What programs inside the cluster's network are told.
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let state = self.state();
         vec![
-            ("PATH", path),
+            ("PATH", self.search_path()),
             ("CACHE", self.cache.clone().into()),
             ("INSTANCE", self.name.clone().into()),
             ("KUBECONFIG", state.join("pki/admin.kubeconfig").into()),
@@ -140,15 +150,22 @@ impl Instance {
         ]
     }
 
-    /// Becomes the command, inside the cluster's network.
+    /// Becomes the command, inside the cluster's network where it is one of this host's.
     pub(crate) fn shell(&self, command: &[String]) -> Result<()> {
         self.ensure_up()?;
         let (program, args) = command.split_first().context("no command given")?;
-        Err(self.inside(program).args(args).exec().into())
+        let mut command = if self.engine().is_some() {
+            let mut command = Command::new(program);
+            command.env("PATH", self.search_path()).env("KUBECONFIG", self.kubeconfig());
+            command
+        } else {
+            self.inside(program)
+        };
+        Err(command.args(args).exec().into())
     }
 
     pub(crate) fn ensure_up(&self) -> Result<()> {
-        if self.alive("apiserver") {
+        if self.engine().is_some() || self.alive("apiserver") {
             return Ok(());
         }
         bail!("{} is not up; run: {} up", self.name, self.xtask())

@@ -1,10 +1,15 @@
 //! Kafka's command-line tools against the testbed's broker.
 
 use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use crate::deploy;
 use crate::instance::{Instance, KAFKA};
+
+/// The broker, as its own pod reaches it.
+const IN_POD: &str = "localhost:9092";
 
 /// A tool's name as in `kafka-<name>.sh`, and its class in the jars.
 const TOOLS: &[(&str, &str)] = &[
@@ -28,6 +33,9 @@ const TOOLS: &[(&str, &str)] = &[
 /// Becomes the tool, inside the cluster's network.
 pub(crate) fn tool(instance: &Instance, name: &str, args: &[String]) -> Result<()> {
     instance.ensure_up()?;
+    if instance.engine().is_some() {
+        return in_pod(instance, name, args);
+    }
     let (_, class) = TOOLS.iter().find(|(known, _)| *known == name).with_context(|| {
         let known: Vec<&str> = TOOLS.iter().map(|(known, _)| *known).collect();
         format!("unknown tool {name:?}; known are: {}", known.join(", "))
@@ -38,4 +46,13 @@ pub(crate) fn tool(instance: &Instance, name: &str, args: &[String]) -> Result<(
     java.arg("-cp").arg(instance.kafka_libs().join("*")).arg(class);
     java.args(["--bootstrap-server", KAFKA]).args(args);
     Err(java.exec().into())
+}
+
+/// Becomes the tool that lies in the broker's own image, on a kind cluster.
+fn in_pod(instance: &Instance, name: &str, args: &[String]) -> Result<()> {
+    let mut kubectl = Command::new(instance.bin("kubectl"));
+    kubectl.env("KUBECONFIG", instance.kubeconfig());
+    kubectl.args(["exec", "--stdin", "--namespace", deploy::NAMESPACE, "kafka-0", "--"]);
+    kubectl.arg(format!("/opt/kafka/bin/kafka-{name}.sh")).args(["--bootstrap-server", IN_POD]).args(args);
+    Err(kubectl.exec().into())
 }

@@ -117,17 +117,19 @@ fn import(instance: &Instance, image: &Image) -> Result<bool> {
     Ok(true)
 }
 
-/// Starts the process that carries 127.0.0.1 ports into the cluster's network, and writes the kubeconfig for people.
-fn forwarder(instance: &Instance) -> Result<()> {
+/// Starts the process that carries 127.0.0.1 ports into the cluster's network, and writes the kubeconfig for people where
+/// the API server has one of these ports.
+pub(crate) fn forwarder(instance: &Instance) -> Result<()> {
     step("forwarder", || {
         if !instance.alive("forward") {
             start_forwarder(instance)?;
         }
-        let ports = Ports::read(instance)?;
+        let Ports { api, gateway } = Ports::read(instance)?;
+        let Some(api) = api else { return Ok(format!("127.0.0.1:{gateway} gateway")) };
         let admin = fs::read_to_string(instance.state().join("pki/admin.kubeconfig"))?;
-        let people = admin.replace("https://10.244.0.1:6443", &format!("https://127.0.0.1:{}", ports.api));
+        let people = admin.replace("https://10.244.0.1:6443", &format!("https://127.0.0.1:{api}"));
         fs::write(instance.kubeconfig(), people)?;
-        Ok(format!("127.0.0.1:{} API server, 127.0.0.1:{} gateway", ports.api, ports.gateway))
+        Ok(format!("127.0.0.1:{api} API server, 127.0.0.1:{gateway} gateway"))
     })
 }
 
@@ -158,7 +160,8 @@ fn start_forwarder(instance: &Instance) -> Result<()> {
     bail!("the forwarder took no ports; read {}", state.join("log/forward.log").display())
 }
 
-fn people(instance: &Instance, deployed: bool) -> Result<()> {
+/// Tells how to go on, in lines that may be pasted.
+pub(crate) fn people(instance: &Instance, deployed: bool) -> Result<()> {
     let ports = Ports::read(instance)?;
     println!();
     println!(
@@ -194,11 +197,11 @@ pub(crate) fn down(instance: &Instance, args: &DownArgs) -> Result<()> {
             .collect();
     }
     for name in names {
-        host_down(&Instance { name, ..instance.clone() })?;
-    }
-    let kind = instance.bin("kind");
-    if kind.is_file() && engine::found().is_some() {
-        process::run(Command::new(kind).args(["delete", "cluster", "--name", &instance.name]))?;
+        let instance = Instance { name, ..instance.clone() };
+        match instance.engine() {
+            Some(engine) => engine::down_kind(&instance, &engine)?,
+            None => host_down(&instance)?,
+        }
     }
     if args.purge {
         for folder in ["bin", "tools", "kafka", "images", "log", "state"] {
