@@ -5,9 +5,11 @@
 //! overlay and [`out::Out`] → outputs, changelog and offsets in one transaction → commit → fold the overlay.
 //! An abort throws the overlay away and rewinds; a fenced producer ends the worker.
 //!
-//! Logs: [`kafka`] (the real one) and [`sim`] (in memory, seeded, injects faults).
+//! Logs: [`kafka`] (many processes), [`embedded`] (one process, durable) and [`sim`] (in memory, seeded, injects
+//! faults).
 
 pub mod control;
+pub mod embedded;
 pub mod kafka;
 pub mod log;
 pub mod out;
