@@ -14,6 +14,13 @@ use crate::process::Process;
 
 const PORTS_FROM: u32 = 12_000;
 const PORTS: u32 = 20_000;
+/// As the scripts that Kafka comes with.
+const GC: [&str; 4] = [
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+];
 
 /// A running broker; dropping it ends the process and removes its data.
 pub struct Broker {
@@ -132,8 +139,7 @@ impl Drop for Broker {
 
 fn java(libs: &Path, heap: &str) -> Command {
     let mut java = Command::new("java");
-    java.arg(format!("-Xmx{heap}")).args(["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-cp"]);
-    java.arg(libs.join("*"));
+    java.args([format!("-Xms{heap}"), format!("-Xmx{heap}")]).args(GC).arg("-cp").arg(libs.join("*"));
     java
 }
 

@@ -5,5 +5,6 @@ pub mod auditor;
 pub mod broker;
 pub mod flow;
 pub mod load;
+pub mod local;
 pub mod process;
 pub mod rest;

@@ -1,6 +1,7 @@
 //! Flags and their environment variables; one table of them is in `docs/architecture.md`. Pure.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
@@ -23,6 +24,25 @@ pub enum Command {
     Run(RunArgs),
     /// Run the public REST API.
     Gateway(GatewayArgs),
+    /// Run a whole pipeline in this process, on a log of its own.
+    Local(LocalArgs),
+}
+
+/// The whole pipeline in one process.
+#[derive(Debug, Clone, Args)]
+pub struct LocalArgs {
+    /// The REST API.
+    #[arg(long, default_value = "127.0.0.1:8080", overrides_with = "listen")]
+    pub listen: SocketAddr,
+    /// Where payments and accounts are kept [default: `~/.local/share/kpay`]
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
+    /// A `PaymentPipeline` as YAML; editing its desiredPhase pauses and resumes [default: everything at its default]
+    #[arg(short, long)]
+    pub file: Option<PathBuf>,
+    /// Filter of the log, as `info,kpay=debug`.
+    #[arg(long, env = "KPAY_LOG", default_value = "info")]
+    pub log: String,
 }
 
 /// What every process of a pipeline needs.

@@ -5,6 +5,7 @@
 //! | [`stage`] | the business of each stage over the engine of `kpay-streams` |
 //! | [`pod`] | what every pod has: worker threads, the phase watch, port 9090 |
 //! | [`gateway`] | the public REST API |
+//! | [`local`] | all of it in one process, on the embedded log |
 //! | [`names`] | topics and groups of a pipeline |
 //! | [`ids`] | the window of known ids |
 //! | [`lookup`] | reads one record of a topic by its offset |
@@ -12,6 +13,7 @@
 pub mod args;
 pub mod gateway;
 pub mod ids;
+pub mod local;
 pub mod lookup;
 pub mod names;
 pub mod pod;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use kpay::args::{Cli, Command};
-use kpay::{gateway, pod};
+use kpay::{gateway, local, pod};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -17,12 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let pod = match &cli.command {
-        Command::Run(args) => &args.pod,
-        Command::Gateway(args) => &args.pod,
-    };
-    let filter = EnvFilter::try_new(&pod.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_target(false).init();
+    log(&cli.command);
     // Workers are threads of their own; these serve HTTP and the watch.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let result = match runtime {
@@ -35,6 +30,21 @@ fn main() -> ExitCode {
             error!(error = format!("{error:#}"), "leaving");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// JSON lines for who collects them, short lines for a person.
+fn log(command: &Command) {
+    let filter = match command {
+        Command::Run(args) => &args.pod.log,
+        Command::Gateway(args) => &args.pod.log,
+        Command::Local(args) => &args.log,
+    };
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    match command {
+        Command::Run(_) | Command::Gateway(_) => lines.json().init(),
+        Command::Local(_) => lines.compact().with_writer(std::io::stderr).init(),
     }
 }
 
@@ -56,6 +66,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             pod::run(args, phase, shutdown).await
         }
         Command::Gateway(args) => gateway_with_control(args, shutdown).await,
+        Command::Local(args) => local::run(args, shutdown).await,
     }
 }
 
@@ -65,9 +76,13 @@ async fn gateway_with_control(
 ) -> anyhow::Result<()> {
     let phase = pod::phase::watch(&args.pod);
     let status = Arc::<gateway::GatewayStatus>::default();
-    let control =
-        pod::control::PodControl::new(&args.pod, None, pod::control::Reports::default(), phase.clone())
-            .of_gateway(Arc::clone(&status));
+    let control = pod::control::PodControl::new(
+        args.pod.pod_name.clone(),
+        None,
+        pod::control::Reports::default(),
+        phase.clone(),
+    )
+    .of_gateway(Arc::clone(&status));
     let listener = tokio::net::TcpListener::bind(args.pod.listen).await?;
     let router = pod::http::base(Arc::new(control));
     let server = tokio::spawn(pod::http::serve(listener, router, shutdown.clone()));

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod http;
+pub mod logs;
 pub mod phase;
 pub mod queries;
 pub mod workers;
@@ -14,7 +15,9 @@ use tracing::info;
 
 use crate::args::RunArgs;
 use crate::pod::control::PodControl;
+use crate::pod::logs::KafkaLogs;
 use crate::pod::phase::Learned;
+use crate::pod::workers::{Plan, Stage};
 
 /// Runs one stage until `shutdown` changes. Leaves with an error when a worker ends by itself.
 pub async fn run(
@@ -26,9 +29,13 @@ pub async fn run(
         .await
         .with_context(|| format!("KPAY_LISTEN: cannot listen on {}", args.pod.listen))?;
     let setup = args.clone();
-    let stage = tokio::task::spawn_blocking(move || workers::Stage::open(&setup)).await??;
-    let control =
-        Arc::new(PodControl::new(&args.pod, Some(args.stage.as_str()), stage.reports(), phase.clone()));
+    let stage = tokio::task::spawn_blocking(move || {
+        let plan = Plan::of(&setup)?;
+        Stage::new(plan, KafkaLogs::find(&setup, setup.stage)?)
+    });
+    let stage = stage.await??;
+    let (pod, name) = (args.pod.pod_name.clone(), args.stage.as_str());
+    let control = Arc::new(PodControl::new(pod, Some(name), stage.reports(), phase.clone()));
     let router = http::router(Arc::clone(&control), stage.queries());
     let stopping = shutdown.clone();
     let server = tokio::spawn(http::serve(listener, router, stopping));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use kpay::names::{Names, TopicName};
 use kpay_kafka::config::{Connection, Isolation};
+use kpay_streams::embedded::Store;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -98,29 +99,41 @@ pub struct Books {
 
 /// Reads every topic that the auditor needs.
 pub fn read(connection: &Connection, names: &Names) -> anyhow::Result<Books> {
+    collect(names, &|name, each| topic(connection, name, each))
+}
+
+/// As [`read`], of the embedded log of a process that has ended.
+pub fn read_store(store: &Store, names: &Names) -> anyhow::Result<Books> {
+    collect(names, &|name, each| stored(store, name, each))
+}
+
+/// Shows every record of a topic.
+type Source<'a> = &'a dyn Fn(&str, &mut dyn FnMut(Raw)) -> anyhow::Result<()>;
+
+fn collect(names: &Names, topic: Source<'_>) -> anyhow::Result<Books> {
     let mut books = Books { incoming_topic: names.topic(TopicName::Incoming), ..Books::default() };
-    topic(connection, &names.topic(TopicName::Incoming), &mut |raw| {
+    topic(&names.topic(TopicName::Incoming), &mut |raw| {
         let id = intake_id(&raw.value, raw.header("content-type"));
         books.incoming.push(Received { at: (raw.partition, raw.offset), id });
     })?;
     let mut unreadable = Vec::new();
     let ledger = names.topic(TopicName::Ledger);
-    topic(connection, &ledger, &mut |raw| match Entry::decode(raw.partition, &raw.value) {
+    topic(&ledger, &mut |raw| match Entry::decode(raw.partition, &raw.value) {
         Ok(entry) => books.ledger.push(entry),
         Err(_) => unreadable.push((ledger.clone(), raw.partition, raw.offset)),
     })?;
     let complete = names.topic(TopicName::Complete);
-    topic(connection, &complete, &mut |raw| match Outcome::decode(&raw.value) {
+    topic(&complete, &mut |raw| match Outcome::decode(&raw.value) {
         Ok(outcome) => books.complete.push(outcome),
         Err(_) => unreadable.push((complete.clone(), raw.partition, raw.offset)),
     })?;
     let confirmed = names.topic(TopicName::Confirmed);
-    topic(connection, &confirmed, &mut |raw| match Outcome::from_json(&raw.value) {
+    topic(&confirmed, &mut |raw| match Outcome::from_json(&raw.value) {
         Some(outcome) => books.confirmed.push(outcome),
         None => unreadable.push((confirmed.clone(), raw.partition, raw.offset)),
     })?;
     let dlq = names.topic(TopicName::Dlq);
-    topic(connection, &dlq, &mut |raw| match letter(&raw) {
+    topic(&dlq, &mut |raw| match letter(&raw) {
         Some(letter) => books.letters.push(letter),
         None => unreadable.push((dlq.clone(), raw.partition, raw.offset)),
     })?;
@@ -157,6 +170,23 @@ fn open(connection: &Connection, name: &str) -> anyhow::Result<(BaseConsumer, i3
     }
     consumer.assign(&list)?;
     Ok((consumer, partitions))
+}
+
+fn stored(store: &Store, name: &str, each: &mut dyn FnMut(Raw)) -> anyhow::Result<()> {
+    let topic = store.topic(name)?;
+    for partition in 0..topic.partitions {
+        let (first, end) = store.ends(topic, partition)?;
+        for offset in first..end {
+            let found = store.get(topic, partition, offset, &mut |record| {
+                let mut headers = Vec::new();
+                record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+                let key = Some(record.key.to_vec());
+                each(Raw { partition, offset, key, value: record.value.to_vec(), headers });
+            })?;
+            ensure!(found, "{name}/{partition} has no record {offset}");
+        }
+    }
+    Ok(())
 }
 
 fn topic(connection: &Connection, name: &str, each: &mut dyn FnMut(Raw)) -> anyhow::Result<()> {

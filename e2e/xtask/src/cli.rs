@@ -34,6 +34,12 @@ enum Command {
     Down(DownArgs),
     /// Run the test tiers, in order; all of them, or those that are named
     Test(TestArgs),
+    /// Build kpay and run a whole pipeline in one process, without Kafka or Kubernetes: `kpay local`
+    Local {
+        /// Passed on as they are: `--listen`, `--data-dir`, `--file`; `--help` tells
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run a benchmark: `cargo xtask bench pipeline --json out.json`
     Bench {
         /// Passed on as they are
@@ -120,6 +126,7 @@ impl Cli {
                 process::watch_for_interrupts()?;
                 return tiers::test(&instance, &args);
             }
+            Command::Local { args } => up::local(&instance, &args)?,
             Command::Bench { args } => {
                 process::watch_for_interrupts()?;
                 tiers::bench(&instance, &args)?;

@@ -60,6 +60,11 @@ fn binaries(instance: &Instance) -> Result<PathBuf> {
     cargo.current_dir(&instance.repo);
     cargo.args(["build", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
     process::run(&mut cargo)?;
+    release_folder(instance)
+}
+
+/// Where cargo puts release builds.
+pub(crate) fn release_folder(instance: &Instance) -> Result<PathBuf> {
     let mut metadata = Command::new("cargo");
     metadata.current_dir(&instance.repo).args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
     let metadata: serde_json::Value = serde_json::from_str(&process::output(&mut metadata)?)?;

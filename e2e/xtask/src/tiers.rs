@@ -33,6 +33,7 @@ const TIERS: &[Tier] = &[
     Tier { name: "generated", about: "generated files are fresh", run: generated },
     Tier { name: "unit", about: "tables, properties, simulation: needs nothing", run: unit },
     Tier { name: "chart", about: "the Helm chart renders, and refuses wrong values", run: chart::run },
+    Tier { name: "local", about: "kpay local, killed and paused", run: local },
     Tier { name: "kafka", about: "a real broker on loopback", run: kafka },
     Tier { name: "cluster", about: "a real API server, cluster and broker of its own", run: cluster },
 ];
@@ -134,6 +135,13 @@ fn unit(context: &Context) -> Result<String> {
     // What the other tiers rely on: the auditor, with a planted fault for each of its rules.
     let own = of(&["-p", "kpay-e2e", "--lib"])?;
     Ok(format!("{product}, and {own} of the tests' own tools"))
+}
+
+fn local(context: &Context) -> Result<String> {
+    // The tests start it as a program, which cargo does not know.
+    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
+    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-e2e", "--test", "local"]);
+    tests(command.arg("--").args(&context.args.args))
 }
 
 fn kafka(context: &Context) -> Result<String> {

@@ -2,6 +2,7 @@
 //! order of the steps and what people are told.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -43,6 +44,16 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
     }
     forwarder(instance)?;
     people(instance, !args.no_deploy)
+}
+
+/// Builds kpay and becomes `kpay local`.
+pub(crate) fn local(instance: &Instance, args: &[String]) -> Result<()> {
+    packages::install(instance, packages::BUILD)?;
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&instance.repo).args(["build", "--release", "--locked", "-p", "kpay"]);
+    process::run(&mut cargo)?;
+    let program = images::release_folder(instance)?.join(PIPELINE.binary);
+    Err(Command::new(program).arg("local").args(args).exec().into())
 }
 
 /// Packages, tools, the cluster and Kafka; what is there already is left alone.

@@ -11,6 +11,7 @@ use futures::future::{BoxFuture, FutureExt};
 use kpay_domain::intake;
 use kpay_kafka::config::Connection;
 use kpay_kafka::partition::partition_of;
+use kpay_streams::embedded::StoreError;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
@@ -30,7 +31,7 @@ const _: () = assert!(intake::RECORD_BYTES_MAX < 1_000_000, "librdkafka's messag
 
 /// Why a record is not known to be in the log. It may be there all the same, but for the first.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AppendError {
+pub(crate) enum AppendError {
     /// The topic's partitions are not known yet.
     #[error("the partitions of payment.incoming are not known")]
     TopicUnknown,
@@ -41,13 +42,16 @@ pub(super) enum AppendError {
         #[source]
         source: rdkafka::error::KafkaError,
     },
+    /// The embedded log could not be written.
+    #[error("the record was not written: {0}")]
+    Embedded(#[from] StoreError),
     /// The producer was replaced while the record waited.
     #[error("the producer was replaced")]
     Replaced,
 }
 
 /// The log that intakes go to.
-pub(super) trait Appender: Send + Sync {
+pub(crate) trait Appender: Send + Sync {
     /// Appends a record; `Ok` when all replicas in sync have it.
     fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>>;
 }

@@ -13,13 +13,13 @@
 
 mod accept;
 mod accounts;
-mod append;
+pub(crate) mod append;
 pub mod dto;
 mod extract;
 pub mod metrics;
 mod owners;
 mod payments;
-mod peers;
+pub(crate) mod peers;
 mod pipeline;
 pub mod problem;
 mod recent;
@@ -102,17 +102,33 @@ pub async fn run_with(
     let topic = names.topic(TopicName::Incoming);
     let directory = Directory::start(&connection, names, Arc::clone(&status))?;
     let appender = Arc::new(KafkaAppender::open(connection, topic, directory.clone())?);
-    let app = App {
+    let backends = Backends {
         appender: Arc::clone(&appender) as Arc<dyn Appender>,
         peers: Arc::new(HttpPeers::new(directory)?),
-        recent: Mutex::default(),
-        phase,
-        status,
     };
     info!(address = %args.gateway_listen, "serving");
-    server::serve(listener, router::router(Arc::new(app)), shutdown).await;
+    serve(listener, backends, phase, status, shutdown).await;
     tokio::task::spawn_blocking(move || appender.stop()).await?;
     Ok(())
+}
+
+/// What the gateway stands on: the log, and those that own the keys.
+pub(crate) struct Backends {
+    pub(crate) appender: Arc<dyn Appender>,
+    pub(crate) peers: Arc<dyn Peers>,
+}
+
+/// Serves on `listener` until `shutdown`, then finishes the requests that were begun.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    backends: Backends,
+    phase: watch::Receiver<Option<Learned>>,
+    status: Arc<GatewayStatus>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let Backends { appender, peers } = backends;
+    let app = App { appender, peers, recent: Mutex::default(), phase, status };
+    server::serve(listener, router::router(Arc::new(app)), shutdown).await;
 }
 
 #[cfg(test)]

@@ -27,13 +27,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is asked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// Whose state: the account stage knows accounts, the others payments.
-    pub(super) stage: StageName,
+    pub(crate) stage: StageName,
     /// The account or the payment.
-    pub(super) key: &'a str,
+    pub(crate) key: &'a str,
     /// How long the owner may wait for an outcome.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
     /// One try, and not for long.
     pub(super) brief: bool,
 }
@@ -58,7 +58,7 @@ impl<'a> Question<'a> {
 
 /// What the owner said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Its JSON.
     Found(Bytes),
     /// It has no such key.
@@ -67,7 +67,7 @@ pub(super) enum Answer {
 
 /// Why nobody could say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     /// No pod owns the key's partition.
     #[error("no pod owns the key")]
     NoOwner,
@@ -84,7 +84,7 @@ pub(super) enum AskError {
 
 /// What the gateway reads of a pod's `GET /control`.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Control {
+pub(crate) struct Control {
     partitions: Vec<ControlPartition>,
     figures: Option<ControlFigures>,
 }
@@ -104,9 +104,9 @@ struct ControlFigures {
 
 /// The reports of all pods of a stage, and how many partitions they must cover.
 #[derive(Debug, Clone)]
-pub(super) struct Controls {
-    pub(super) partitions: i32,
-    pub(super) pods: Vec<Control>,
+pub(crate) struct Controls {
+    pub(crate) partitions: i32,
+    pub(crate) pods: Vec<Control>,
 }
 
 impl Controls {
@@ -136,7 +136,7 @@ impl Controls {
 }
 
 /// The pods of the stages.
-pub(super) trait Peers: Send + Sync {
+pub(crate) trait Peers: Send + Sync {
     /// Asks the owner of a key.
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>>;
     /// Asks all pods of a stage for their reports.

@@ -78,7 +78,7 @@ impl Problem {
     /// 400: cannot be read as what it should be.
     pub(super) fn malformed(malformed: &Malformed) -> Failure {
         let Malformed { code, field, detail } = malformed;
-        Self::new(StatusCode::BAD_REQUEST, *code, "The request cannot be read", format!("{field} {detail}"))
+        Self::new(StatusCode::BAD_REQUEST, *code, "The request cannot be read", format!("{field}: {detail}"))
             .on(field)
     }
 

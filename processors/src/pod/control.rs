@@ -11,7 +11,6 @@ use kpay_streams::control::{PartitionState, Report};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::args::PodArgs;
 use crate::gateway::GatewayStatus;
 use crate::pod::phase::Learned;
 use crate::stage::confirmed::Finished;
@@ -93,12 +92,12 @@ fn now_ms() -> i64 {
 impl PodControl {
     /// A pod of a stage, or the gateway without one.
     pub fn new(
-        args: &PodArgs,
+        pod: String,
         stage: Option<&'static str>,
         reports: Reports,
         phase: watch::Receiver<Option<Learned>>,
     ) -> Self {
-        Self { pod: args.pod_name.clone(), stage, reports, phase, gateway: None }
+        Self { pod, stage, reports, phase, gateway: None }
     }
 
     /// The gateway's pod, which is ready only when payments can be taken in.
@@ -128,6 +127,17 @@ impl PodControl {
         let workers = self.reports.workers.iter().map(|w| w.acked_epoch.load(Ordering::Acquire));
         let acked = workers.min().unwrap_or(learned.epoch);
         (acked > 0).then_some(acked)
+    }
+
+    /// The pod's name.
+    pub fn pod(&self) -> &str {
+        &self.pod
+    }
+
+    /// Every worker has its partitions, and they are restored.
+    pub fn restored(&self) -> bool {
+        let ready = |worker: &Arc<Report>| !worker.partitions.lock().is_empty() && worker.restored();
+        self.reports.workers.iter().all(ready)
     }
 
     /// A phase is known, every owned partition is restored, and the gateway knows its topics.

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kpay_domain::fingerprint::id_hash;
-use kpay_domain::{Intake, Outcome, confirmed, intake};
+use kpay_domain::{Intake, Outcome, confirmed};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::control::PartitionState;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use kpay_streams::record::Record;
 use serde_json::{Value, json};
 
 use crate::ids::{CommittedIds, Known};
@@ -16,6 +16,7 @@ use crate::lookup::Lookup;
 use crate::names::StageName;
 use crate::pod::control::Reports;
 use crate::stage::account::Accounts;
+use crate::stage::inflight;
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two looks for an outcome that somebody waits for.
@@ -29,7 +30,7 @@ pub struct Queries {
     pub(crate) reports: Reports,
     pub(crate) ids: Arc<CommittedIds>,
     pub(crate) accounts: Arc<Accounts>,
-    pub(crate) lookup: Option<Arc<Lookup>>,
+    pub(crate) lookup: Option<Arc<dyn Lookup>>,
 }
 
 /// An answer, before it is HTTP.
@@ -122,24 +123,18 @@ impl Queries {
         let Some(lookup) = self.lookup.clone() else { return Answer::Later };
         let stage = self.stage;
         let read = tokio::task::spawn_blocking(move || {
-            lookup.get(partition, known.offset, LOOKUP_TIMEOUT, |message| match stage {
-                StageName::Inflight => intake_of(message).map(|intake| {
-                    let fingerprint = format!("{:012x}", known.tag);
-                    bytes(&json!({"known": true, "fingerprint": fingerprint, "intake": body(&intake)}))
-                }),
-                StageName::Account | StageName::Confirmed => {
-                    let outcome = Outcome::decode(message.payload().unwrap_or_default()).ok()?;
-                    let mut json = Vec::new();
-                    confirmed::to_json(&outcome, &mut json);
-                    Some(json)
-                }
-            })
+            let mut json = None;
+            lookup.get(partition, known.offset, LOOKUP_TIMEOUT, &mut |record| {
+                json = describe(stage, known, record);
+            })?;
+            Ok(json)
         });
         match read.await {
-            Ok(Ok(Some(Some(json)))) => Answer::Found(json),
-            Ok(Ok(Some(None) | None)) => Answer::Unknown,
+            Ok(Ok(Some(json))) => Answer::Found(json),
+            Ok(Ok(None)) => Answer::Unknown,
             Ok(Err(error)) => {
-                tracing::warn!(%error, "lookup");
+                let error: anyhow::Error = error;
+                tracing::warn!(error = format!("{error:#}"), "lookup");
                 Answer::Later
             }
             Err(_) => Answer::Later,
@@ -147,12 +142,21 @@ impl Queries {
     }
 }
 
-fn intake_of(message: &BorrowedMessage<'_>) -> Option<Intake> {
-    let header = |name: &str| {
-        let headers = message.headers()?;
-        headers.iter().filter(|h| h.key == name).last()?.value.and_then(|v| std::str::from_utf8(v).ok())
-    };
-    intake::parse(message.payload()?, header("content-type"), header("kpay-kind")).ok()
+/// What the record of a known id says.
+fn describe(stage: StageName, known: Known, record: &Record<'_>) -> Option<Vec<u8>> {
+    match stage {
+        StageName::Inflight => {
+            let intake = inflight::read(record).ok()?;
+            let fingerprint = format!("{:012x}", known.tag);
+            Some(bytes(&json!({"known": true, "fingerprint": fingerprint, "intake": body(&intake)})))
+        }
+        StageName::Account | StageName::Confirmed => {
+            let outcome = Outcome::decode(record.value).ok()?;
+            let mut json = Vec::new();
+            confirmed::to_json(&outcome, &mut json);
+            Some(json)
+        }
+    }
 }
 
 /// The body as a caller would have sent it by REST.

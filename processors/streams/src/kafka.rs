@@ -213,7 +213,7 @@ impl Headers for MessageHeaders<'_> {
 }
 
 /// Shows a message to `each` as a record.
-fn show(message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) {
+pub fn show(message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) {
     each(&Record {
         partition: message.partition(),
         offset: message.offset(),

@@ -1,10 +1,12 @@
-//! Benchmarks on a real broker. Figures only; nothing here passes or fails by a time.
+//! Benchmarks on a real broker, and of `kpay local`. Figures only; nothing here passes or fails by a time.
 
+mod conditions;
+mod local;
 mod pipeline;
 
 use clap::{Parser, Subcommand};
 
-/// Benchmarks of kpay on a real broker.
+/// Benchmarks of kpay.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version, about)]
 struct Cli {
@@ -16,10 +18,13 @@ struct Cli {
 enum Command {
     /// Throughput of a drain, latency at a steady rate, CPU, memory, appends and bytes a payment.
     Pipeline(pipeline::Args),
+    /// `kpay local`: throughput of a drain, latency by REST, start, memory.
+    Local(local::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Pipeline(args) => pipeline::run(&args),
+        Command::Local(args) => local::run(&args),
     }
 }

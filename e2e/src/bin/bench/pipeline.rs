@@ -17,6 +17,8 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
+use crate::conditions::machine;
+
 /// What is measured, and where the figures go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -291,11 +293,8 @@ fn receive(reader: &BaseConsumer, total: u64) -> anyhow::Result<Vec<(u64, Instan
 }
 
 fn conditions(args: &Args) -> BTreeMap<&'static str, String> {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let model = read("/proc/cpuinfo");
-    let model = model.lines().find_map(|l| l.strip_prefix("model name")).unwrap_or_default();
-    BTreeMap::from([
+    let mut conditions = machine();
+    conditions.extend([
         ("payments", args.payments.to_string()),
         ("accounts", args.accounts.to_string()),
         ("partitions", args.partitions.to_string()),
@@ -303,10 +302,7 @@ fn conditions(args: &Args) -> BTreeMap<&'static str, String> {
         ("latency_rate_per_second", args.rate.to_string()),
         ("latency_seconds", format!("{} after {} of warm-up", args.seconds, args.warmup_seconds)),
         ("load_linger_ms", args.linger_ms.to_string()),
-        ("cores", cores.to_string()),
-        ("cpu", model.trim_start_matches(['\t', ' ', ':']).to_owned()),
         ("shared_with", "broker, load and readers on the same cores".to_owned()),
-        ("load_average_at_end", read("/proc/loadavg").trim().to_owned()),
-        ("kpay", env!("CARGO_PKG_VERSION").to_owned()),
-    ])
+    ]);
+    conditions
 }

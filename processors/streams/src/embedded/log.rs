@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::error::{StoreError, database};
-use super::keys;
+use super::error::StoreError;
 use super::state::now_ms;
 use super::store::{Store, StoredTopic};
 use super::write::{Appends, Commit};
@@ -79,18 +78,7 @@ impl EmbeddedLog {
     }
 
     fn committed(&self, partition: i32) -> Result<Assigned, StoreError> {
-        let state = self.store.state();
-        let key = keys::offset(&self.group, self.input.id, partition);
-        let Some(stored) = state.keyspace.get(key).map_err(database("read a committed offset"))? else {
-            let offset = state.ends(self.input.id, partition)?.0;
-            return Ok(Assigned { partition, offset, metadata: String::new() });
-        };
-        let parse = || {
-            let (next, metadata) = stored.split_first_chunk::<8>()?;
-            let metadata = std::str::from_utf8(metadata).ok()?.to_owned();
-            Some(Assigned { partition, offset: i64::from_le_bytes(*next), metadata })
-        };
-        parse().ok_or_else(|| state.unreadable(self.input.id, partition, 0))
+        self.store.state().committed(&self.group, self.input.id, partition)
     }
 
     /// Becomes the owner of every partition, paused.

@@ -9,10 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fjall::{Database, Keyspace};
 use parking_lot::{Condvar, Mutex};
 
-use super::error::StoreError;
-use super::keys::TopicId;
+use super::error::{StoreError, database};
+use super::keys::{self, TopicId};
 use super::sync::Intake;
 use super::tail::Tail;
+use crate::log::Assigned;
 
 /// A topic with the ends of its partitions.
 #[derive(Debug)]
@@ -91,6 +92,26 @@ impl State {
     }
 
     /// A new generation of a group's reader: the commits of those before are refused from now on.
+    /// How far a group has come in a partition: its committed offset, or the first that is still there.
+    pub(super) fn committed(
+        &self,
+        group: &str,
+        topic: TopicId,
+        partition: i32,
+    ) -> Result<Assigned, StoreError> {
+        let stored = self.keyspace.get(keys::offset(group, topic, partition));
+        let Some(stored) = stored.map_err(database("read a committed offset"))? else {
+            let offset = self.ends(topic, partition)?.0;
+            return Ok(Assigned { partition, offset, metadata: String::new() });
+        };
+        let parse = || {
+            let (next, metadata) = stored.split_first_chunk::<8>()?;
+            let metadata = std::str::from_utf8(metadata).ok()?.to_owned();
+            Some(Assigned { partition, offset: i64::from_le_bytes(*next), metadata })
+        };
+        parse().ok_or_else(|| self.unreadable(topic, partition, 0))
+    }
+
     pub(super) fn next_generation(&self, group: &str) -> (Arc<AtomicU64>, u64) {
         let mut writer = self.writer.lock();
         let newest = Arc::clone(writer.generations.entry(group.to_owned()).or_default());

@@ -108,6 +108,11 @@ impl Store {
         self.state().ends(topic.id, partition)
     }
 
+    /// How far a group has come in a partition of its input: the offset of the next record that it will process.
+    pub fn committed(&self, group: &str, topic: StoredTopic, partition: i32) -> Result<i64, StoreError> {
+        Ok(self.state().committed(group, topic.id, partition)?.offset)
+    }
+
     /// Shows the record at an offset to `show`; says whether there is one.
     pub fn get(
         &self,

@@ -1,0 +1,188 @@
+//! `kpay local`: the whole pipeline in one process on the embedded log. The same stages, the same phase machine reading
+//! the same YAML, the same gateway. Only wiring and I/O.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `logs` | the embedded log behind the workers, the lookups and the gateway |
+//! | `peers` | the stages of this process behind the gateway's questions |
+//! | `pipeline` | the resource from its file |
+//! | `phase` | the phase machine on what this process knows |
+
+mod logs;
+mod peers;
+mod phase;
+mod pipeline;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use kpay_control::validate::ValidatedPipeline;
+use kpay_domain::Currency;
+use kpay_streams::embedded::{Limits, Store};
+use kpay_streams::worker::Settings;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::logs::{EmbeddedAppender, EmbeddedLogs};
+use self::peers::LocalPeers;
+use self::pipeline::Source;
+use crate::args::LocalArgs;
+use crate::gateway::{self, Backends};
+use crate::names::{Names, StageName, TopicName};
+use crate::pod::control::PodControl;
+use crate::pod::queries::Queries;
+use crate::pod::workers::{Plan, Stage};
+
+/// A commit costs little here, so nobody waits for company.
+const SETTINGS_LINGER_MS: i64 = 0;
+const CHECKPOINT_INTERVAL_MS: i64 = 30_000;
+/// Between two looks for what is older than its topic keeps.
+const RETENTION_INTERVAL: Duration = Duration::from_mins(1);
+
+/// One stage of this process, as the others see it.
+pub(crate) struct Local {
+    pub(crate) stage: StageName,
+    pub(crate) partitions: i32,
+    pub(crate) control: Arc<PodControl>,
+    pub(crate) queries: Queries,
+}
+
+/// Runs everything until `shutdown` turns true, or a worker fails.
+pub async fn run(args: LocalArgs, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let source = Source::open(args.file.clone())?;
+    let pipeline = source.read()?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("--listen: cannot listen on {}", args.listen))?;
+    let address = listener.local_addr()?;
+    let folder = args.data_dir.map_or_else(default_folder, Ok)?;
+    let topics = logs::topics(&pipeline);
+    let store = {
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || Store::open(&folder, &topics, Limits::default())).await?
+    };
+    let store = store.with_context(|| format!("--data-dir {}", folder.display()))?;
+
+    // One stop for all: from outside, or because one of them has failed.
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn({
+        let (mut shutdown, stop) = (shutdown, stop.clone());
+        async move {
+            drop(shutdown.wait_for(|stop| *stop).await);
+            stop.send_replace(true);
+        }
+    });
+    let (learn, learned) = watch::channel(None);
+    let mut threads = JoinSet::new();
+    let mut stages = Vec::new();
+    let mut gates = Vec::new();
+    for name in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+        let plan = plan(&pipeline, name)?;
+        let stage = Stage::new(plan, EmbeddedLogs::new(store.clone(), &pipeline, name))?;
+        let control = PodControl::new(
+            format!("{}-{}", pipeline.name, name.as_str()),
+            Some(name.as_str()),
+            stage.reports(),
+            learned.clone(),
+        );
+        gates.push(stage.gate());
+        stages.push(Local {
+            stage: name,
+            partitions: pipeline.partitions(name.component()),
+            control: Arc::new(control),
+            queries: stage.queries(),
+        });
+        let stopping = stopping.clone();
+        threads.spawn_blocking(move || stage.run(&stopping));
+    }
+    let stages: Arc<[Local]> = stages.into();
+    let progress = logs::progress(store.clone(), &pipeline);
+    let phase =
+        tokio::spawn(phase::drive(source, pipeline.clone(), Arc::clone(&stages), progress, learn, gates));
+    let retention = tokio::spawn(keep_within(store.clone(), pipeline.clone()));
+
+    let backends = Backends {
+        appender: Arc::new(EmbeddedAppender::new(store, &pipeline)?),
+        peers: Arc::new(LocalPeers::new(stages)),
+    };
+    tell(&pipeline, &address.to_string(), &folder);
+    let mut until = stopping;
+    let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
+    let served = tokio::spawn(gateway::serve(listener, backends, learned, Arc::default(), stopped));
+    let mut result = Ok(());
+    while let Some(ended) = threads.join_next().await {
+        stop.send_replace(true);
+        result = result.and(ended.context("a stage has panicked").and_then(|ended| ended));
+    }
+    served.await?;
+    phase.abort();
+    retention.abort();
+    result
+}
+
+/// What a stage does here; the rest is as in a pod.
+fn plan(pipeline: &ValidatedPipeline, stage: StageName) -> anyhow::Result<Plan> {
+    let currency = Currency::new(&pipeline.currency);
+    ensure!(currency.is_ok(), "spec.accounts.currency: {:?} is no currency such as USD", pipeline.currency);
+    Ok(Plan {
+        stage,
+        names: names(pipeline),
+        workers: 1,
+        currency: currency?,
+        window_ms: i64::from(pipeline.idempotency_window_seconds) * 1000,
+        checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
+        source: format!("/kpay/{}/{}", pipeline.namespace, pipeline.name),
+        settings: Settings { commit_linger_ms: SETTINGS_LINGER_MS, ..Settings::default() },
+    })
+}
+
+fn names(pipeline: &ValidatedPipeline) -> Names {
+    Names { prefix: pipeline.topic_prefix.clone() }
+}
+
+/// `$XDG_DATA_HOME/kpay`, else `~/.local/share/kpay`.
+fn default_folder() -> anyhow::Result<PathBuf> {
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|data| !data.is_empty()) {
+        return Ok(PathBuf::from(data).join("kpay"));
+    }
+    let home = std::env::var_os("HOME").context("HOME is not set; give --data-dir")?;
+    Ok(PathBuf::from(home).join(".local/share/kpay"))
+}
+
+/// Removes what is older than its topic keeps.
+async fn keep_within(store: Store, pipeline: ValidatedPipeline) {
+    loop {
+        tokio::time::sleep(RETENTION_INTERVAL).await;
+        for topic in TopicName::ALL {
+            let Some(kept_ms) = logs::retention_ms(&pipeline, topic) else { continue };
+            let (store, name) = (store.clone(), pipeline.topic(topic));
+            let removed = tokio::task::spawn_blocking(move || {
+                store.retain(store.topic(&name)?, logs::now_ms() - kept_ms)
+            });
+            if let Ok(Err(error)) = removed.await {
+                tracing::warn!(%error, topic = topic.as_str(), "what is too old was not removed");
+            }
+        }
+    }
+}
+
+/// Tells how to go on, in lines that may be pasted.
+fn tell(pipeline: &ValidatedPipeline, address: &str, folder: &std::path::Path) {
+    eprintln!(
+        "kpay: pipeline {}/{} on http://{address}, data in {}",
+        pipeline.namespace,
+        pipeline.name,
+        folder.display()
+    );
+    eprintln!(
+        r#"  curl {address}/v1/accounts --json '{{"id": "alice", "currency": "USD", "funding": 100000}}'"#
+    );
+    eprintln!(r#"  curl {address}/v1/accounts --json '{{"id": "bob", "currency": "USD"}}'"#);
+    eprintln!(
+        r#"  curl {address}/v1/payments -H 'Prefer: wait=5' --json '{{"id": "p-1", "from": "alice", "to": "bob", "amount": {{"value": 1234, "currency": "USD"}}}}'"#
+    );
+    eprintln!("  curl {address}/v1/pipeline");
+}

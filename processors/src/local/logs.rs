@@ -1,0 +1,142 @@
+//! The embedded log behind the workers, the lookups and the gateway. Only I/O.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use futures::future::{BoxFuture, FutureExt};
+use kpay_control::drain;
+use kpay_control::names::Component;
+use kpay_control::validate::ValidatedPipeline;
+use kpay_streams::embedded::{Done, EmbeddedLog, NewRecord, Store, StoreError, StoredTopic};
+use kpay_streams::log::LogError;
+use kpay_streams::out::Topic;
+use kpay_streams::record::Record;
+use tokio::sync::oneshot;
+
+use super::phase::Progress;
+use crate::gateway::append::{AppendError, Appender};
+use crate::lookup::Lookup;
+use crate::names::{StageName, TopicName};
+use crate::pod::logs::Logs;
+
+/// Every topic of the pipeline, as the store makes them.
+pub(super) fn topics(pipeline: &ValidatedPipeline) -> Vec<Topic> {
+    TopicName::ALL.into_iter().map(|topic| named(pipeline, topic)).collect()
+}
+
+fn named(pipeline: &ValidatedPipeline, topic: TopicName) -> Topic {
+    let partitions = pipeline.topics.get(&topic).map_or(1, |desired| desired.partitions);
+    Topic { name: pipeline.topic(topic), partitions }
+}
+
+/// How long records of a topic are kept; none is for ever.
+pub(super) fn retention_ms(pipeline: &ValidatedPipeline, topic: TopicName) -> Option<i64> {
+    let config = &pipeline.topics.get(&topic)?.config;
+    let deletes = config.get("cleanup.policy").is_none_or(|policy| policy == "delete");
+    let kept: i64 = config.get("retention.ms")?.parse().ok()?;
+    (deletes && kept >= 0).then_some(kept)
+}
+
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The logs of one stage's workers.
+pub(super) struct EmbeddedLogs {
+    store: Store,
+    topics: Vec<Topic>,
+    group: String,
+}
+
+impl EmbeddedLogs {
+    pub(super) fn new(store: Store, pipeline: &ValidatedPipeline, stage: StageName) -> Self {
+        let topics = stage.topics().iter().map(|topic| named(pipeline, *topic)).collect();
+        Self { store, topics, group: super::names(pipeline).group(stage) }
+    }
+}
+
+impl Logs for EmbeddedLogs {
+    type Log = EmbeddedLog;
+
+    fn topics(&self) -> &[Topic] {
+        &self.topics
+    }
+
+    fn open(&self, _worker: usize) -> Result<EmbeddedLog, LogError> {
+        Ok(EmbeddedLog::open(&self.store, &self.group, &self.topics)?)
+    }
+
+    fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>> {
+        let input = self.topics.first().context("a stage without topics")?;
+        Ok(Arc::new(EmbeddedLookup { store: self.store.clone(), topic: self.store.topic(&input.name)? }))
+    }
+}
+
+struct EmbeddedLookup {
+    store: Store,
+    topic: StoredTopic,
+}
+
+impl Lookup for EmbeddedLookup {
+    fn get(
+        &self,
+        partition: i32,
+        offset: i64,
+        _timeout: Duration,
+        read: &mut dyn FnMut(&Record<'_>),
+    ) -> anyhow::Result<bool> {
+        Ok(self.store.get(self.topic, partition, offset, read)?)
+    }
+}
+
+/// payment.incoming, for the gateway.
+pub(super) struct EmbeddedAppender {
+    store: Store,
+    topic: StoredTopic,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl EmbeddedAppender {
+    pub(super) fn new(store: Store, pipeline: &ValidatedPipeline) -> anyhow::Result<Self> {
+        let headers = vec![("content-type".to_owned(), b"application/x-protobuf".to_vec())];
+        let topic = store.topic(&pipeline.topic(TopicName::Incoming))?;
+        Ok(Self { store, topic, headers })
+    }
+}
+
+impl Appender for EmbeddedAppender {
+    fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>> {
+        let Self { store, topic, headers } = self;
+        async move {
+            let (waiting, written) = oneshot::channel();
+            // Nobody waits any more when the caller has gone.
+            let done: Done = Box::new(move |result| drop(waiting.send(result)));
+            let record = NewRecord { key: key.as_bytes(), value: Some(value), headers };
+            store.append(*topic, record, done)?;
+            match written.await {
+                Ok(written) => Ok(written.map(drop)?),
+                Err(_) => Err(AppendError::Replaced),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// How far the stages' groups are, for the proof of a drain: here nothing is open once it can be seen.
+pub(super) fn progress(store: Store, pipeline: &ValidatedPipeline) -> Progress {
+    let stages = [StageName::Inflight, StageName::Account, StageName::Confirmed];
+    let known = stages
+        .map(|stage| (stage.component(), super::names(pipeline).group(stage), pipeline.topic(stage.input())));
+    Box::new(move |component: Component| {
+        let (_, group, topic) = known.iter().find(|(known, _, _)| *known == component)?;
+        let topic = store.topic(topic).ok()?;
+        let of = |partition| {
+            let (_, end) = store.ends(topic, partition)?;
+            let data_records_between = store.committed(group, topic, partition)? < end;
+            Ok((partition, drain::Progress { last_stable: end, high_watermark: end, data_records_between }))
+        };
+        (0..topic.partitions).map(of).collect::<Result<_, StoreError>>().ok()
+    })
+}

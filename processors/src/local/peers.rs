@@ -1,0 +1,57 @@
+//! The gateway's questions, answered by the stages of this process. No I/O but theirs.
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
+
+use super::Local;
+use crate::gateway::peers::{Answer, AskError, Controls, Peers, Question};
+use crate::names::StageName;
+use crate::pod::queries;
+
+/// The stages, none of which is ever elsewhere.
+pub(super) struct LocalPeers {
+    stages: Arc<[Local]>,
+}
+
+impl LocalPeers {
+    pub(super) fn new(stages: Arc<[Local]>) -> Self {
+        Self { stages }
+    }
+
+    fn of(&self, stage: StageName) -> Result<&Local, AskError> {
+        self.stages.iter().find(|local| local.stage == stage).ok_or(AskError::NoOwner)
+    }
+}
+
+impl Peers for LocalPeers {
+    fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>> {
+        async move {
+            let queries = &self.of(question.stage)?.queries;
+            let answer = match question.stage {
+                StageName::Account => queries.account(question.key),
+                StageName::Inflight | StageName::Confirmed => {
+                    queries.payment(question.key, question.wait).await
+                }
+            };
+            match answer {
+                queries::Answer::Found(json) => Ok(Answer::Found(json.into())),
+                queries::Answer::Unknown => Ok(Answer::Unknown),
+                queries::Answer::Elsewhere | queries::Answer::Later => Err(AskError::Restoring),
+            }
+        }
+        .boxed()
+    }
+
+    fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
+        async move {
+            let local = self.of(stage)?;
+            let said = serde_json::to_value(local.control.report()).and_then(serde_json::from_value);
+            Ok(Controls {
+                partitions: local.partitions,
+                pods: vec![said.map_err(|_| AskError::Unreachable)?],
+            })
+        }
+        .boxed()
+    }
+}

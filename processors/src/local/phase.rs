@@ -1,0 +1,96 @@
+//! The operator's phase machine on what this process knows: the file's wish, the reports of its stages, the log. Only
+//! gathers; the decisions are `kpay-control`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kpay_control::drain::{Evidence, GroupProgress, flowing, prove};
+use kpay_control::names::Component;
+use kpay_control::phase::{Facts, next};
+use kpay_control::report::{NoReport, Reports, answered};
+use kpay_control::validate::ValidatedPipeline;
+use kpay_crds::Phase;
+use kpay_streams::control::Gate;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::Local;
+use super::pipeline::Source;
+use crate::pod::phase::Learned;
+
+/// Between two looks at the file and, while a phase waits for something, at the stages.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How far the groups of the stages are.
+pub(super) type Progress = Box<dyn Fn(Component) -> GroupProgress + Send + Sync>;
+
+/// Follows the file and the facts, and tells the stages of each new phase. Ends only with the process.
+pub(super) async fn drive(
+    mut source: Source,
+    mut pipeline: ValidatedPipeline,
+    stages: Arc<[Local]>,
+    progress: Progress,
+    learn: watch::Sender<Option<Learned>>,
+    gates: Vec<Arc<Gate>>,
+) {
+    let (mut phase, mut epoch) = (None, 0_u64);
+    loop {
+        match source.changed() {
+            None => {}
+            Some(Ok(changed)) => pipeline = follow(pipeline, &changed),
+            Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
+        }
+        let facts = facts(phase, epoch, &stages, &progress);
+        if let Some(transition) = next(phase, pipeline.desired, facts) {
+            epoch += 1;
+            phase = Some(transition.to);
+            info!(phase = %transition.to, reason = transition.reason.as_str(), epoch, "phase");
+        }
+        let now = phase.map(|phase| Learned { phase, epoch, desired: pipeline.desired });
+        learn.send_if_modified(|learned| std::mem::replace(learned, now) != now);
+        if let Some(learned) = now {
+            for gate in &gates {
+                gate.set(learned.epoch, learned.intake_open());
+            }
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// The wish is followed at once; the log is as it was made, and the stages as they were started.
+fn follow(running: ValidatedPipeline, changed: &ValidatedPipeline) -> ValidatedPipeline {
+    let followed = ValidatedPipeline { desired: changed.desired, ..running };
+    if followed != *changed {
+        warn!("of the file only desiredPhase is followed while kpay runs; start it again for the rest");
+    }
+    followed
+}
+
+fn facts(phase: Option<Phase>, epoch: u64, stages: &[Local], progress: &Progress) -> Facts {
+    let ready = stages.iter().all(|local| local.control.restored());
+    let mut facts = Facts { valid: true, ready, ..Facts::default() };
+    if matches!(phase, Some(Phase::Draining | Phase::Resuming)) {
+        let evidence = evidence(epoch, stages, progress);
+        let figures = answered(&evidence.reports).find_map(|report| report.figures.as_ref());
+        facts.drained = prove(&evidence).is_empty();
+        facts.flowing = flowing(&evidence, figures.map_or(0.0, |figures| figures.per_second));
+    }
+    facts
+}
+
+fn evidence(epoch: u64, stages: &[Local], progress: &Progress) -> Evidence {
+    let report = |local: &Local| {
+        let said = serde_json::to_value(local.control.report()).and_then(serde_json::from_value);
+        (local.control.pod().to_owned(), said.map_err(|_| NoReport::Garbled))
+    };
+    let reports: Reports = stages.iter().map(report).collect();
+    let component = |local: &Local| local.stage.component();
+    Evidence {
+        epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+        expected: reports.keys().cloned().collect::<BTreeSet<_>>(),
+        reports,
+        partitions: stages.iter().map(|local| (component(local), local.partitions)).collect(),
+        groups: stages.iter().map(component).map(|of| (of, progress(of))).collect::<BTreeMap<_, _>>(),
+    }
+}

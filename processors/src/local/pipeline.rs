@@ -1,0 +1,87 @@
+//! The pipeline's resource from a file, read again when it changes. Only I/O.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use kpay_control::validate::{DefaultImage, ValidatedPipeline, validate};
+use kpay_crds::{PaymentPipeline, PullPolicy};
+
+/// What runs when no file is given: everything at its default.
+const DEFAULT: &str = include_str!("../../../manifests/payments.yaml");
+
+/// Where the resource comes from.
+pub(super) struct Source {
+    file: Option<PathBuf>,
+    seen: Option<SystemTime>,
+}
+
+impl Source {
+    /// A file, or what runs without one. The file has to be there.
+    pub(super) fn open(file: Option<PathBuf>) -> anyhow::Result<Self> {
+        if let Some(path) = &file {
+            std::fs::metadata(path).with_context(|| format!("-f {}", path.display()))?;
+        }
+        let mut source = Self { file, seen: None };
+        source.seen = source.modified();
+        Ok(source)
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.file.as_ref()?).and_then(|found| found.modified()).ok()
+    }
+
+    /// The pipeline as the file has it now.
+    pub(super) fn read(&self) -> anyhow::Result<ValidatedPipeline> {
+        let Some(path) = &self.file else { return parse(DEFAULT) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("-f {}", path.display()))?;
+        parse(&text).with_context(|| format!("-f {}", path.display()))
+    }
+
+    /// The pipeline when the file was written since the last look.
+    pub(super) fn changed(&mut self) -> Option<anyhow::Result<ValidatedPipeline>> {
+        let modified = self.modified()?;
+        if self.seen == Some(modified) {
+            return None;
+        }
+        self.seen = Some(modified);
+        Some(self.read())
+    }
+}
+
+fn parse(text: &str) -> anyhow::Result<ValidatedPipeline> {
+    let mut resource: PaymentPipeline = serde_saphyr::from_str(text).context("not a PaymentPipeline")?;
+    // As kubectl does.
+    resource.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+    let unused = DefaultImage {
+        repository: "kpay".to_owned(),
+        tag: env!("CARGO_PKG_VERSION").to_owned(),
+        pull_policy: PullPolicy::IfNotPresent,
+    };
+    match validate(&resource, &unused) {
+        Ok(pipeline) => Ok(pipeline),
+        Err(invalid) => bail!(invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kpay_crds::DesiredPhase;
+
+    use super::parse;
+
+    #[test]
+    fn the_default_is_a_pipeline_that_runs() {
+        let pipeline = parse(super::DEFAULT).unwrap();
+        assert_eq!((pipeline.name.as_str(), pipeline.desired), ("payments", DesiredPhase::Running));
+    }
+
+    #[test]
+    fn a_field_that_is_wrong_is_named() {
+        let wrong = super::DEFAULT.replace("currency: USD", "idempotencyWindow: soon");
+        let said = format!("{:#}", parse(&wrong).unwrap_err());
+        assert!(said.contains("spec.accounts.idempotencyWindow") && said.contains("`soon`"), "{said}");
+        let said = format!("{:#}", parse("kind: PaymentPipeline").unwrap_err());
+        assert!(said.contains("not a PaymentPipeline"), "{said}");
+    }
+}
