@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
 use parking_lot::{Condvar, Mutex};
 
 use super::batch::Cursor;
@@ -34,7 +34,12 @@ pub(super) fn open(directory: &Path, topics: &[Topic], limits: Limits) -> Result
         .worker_threads(1)
         .open()
         .map_err(|error| opening(directory, error))?;
-    let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+    // Values are large and never change: without their own files each compaction would write them again.
+    let options = || {
+        KeyspaceCreateOptions::default()
+            .max_memtable_size(MEMTABLE_BYTES)
+            .with_kv_separation(Some(KvSeparationOptions::default()))
+    };
     let keyspace = database.keyspace(KEYSPACE, options).map_err(|error| opening(directory, error))?;
     let known = check_format(directory, &keyspace)?;
     let mut stored = stored_topics(directory, &keyspace)?;
