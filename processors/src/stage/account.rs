@@ -3,7 +3,7 @@
 //! The state is rebuilt from the newest checkpoint of each account and the ledger after it. Both carry the account's
 //! version, so reading an entry twice changes nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kpay_domain::account::{Next, decide};
@@ -84,6 +84,8 @@ impl Stage for AccountStage {
     ) -> Result<(), LogError> {
         let Self { accounts, ledger, checkpoints_topic, .. } = self;
         let now_ms = reader.now_ms();
+        // The next marker will claim these as well.
+        let mut uncovered = HashSet::new();
         accounts.restore(partition, |table| {
             let mut marked = None;
             let mut failed = None;
@@ -101,12 +103,15 @@ impl Stage for AccountStage {
             reader.read(*ledger, partition, from, Until::Stable, &mut |record| match LedgerEntry::decode(
                 record.value,
             ) {
-                Ok(entry) => newest(table, entry.account.clone(), entry.state()),
+                Ok(entry) => {
+                    newest(table, entry.account.clone(), entry.state());
+                    uncovered.insert(entry.account);
+                }
                 Err(error) => failed = Some(unreadable("account.ledger", record, &error)),
             })?;
             failed.map_or(Ok(()), Err)
         })?;
-        self.checkpoints.insert(partition, Checkpoints::new(now_ms, self.checkpoint_interval_ms));
+        self.checkpoints.insert(partition, Checkpoints::new(now_ms, self.checkpoint_interval_ms, uncovered));
         Ok(())
     }
 
@@ -174,3 +179,6 @@ impl Stage for AccountStage {
         self.pending = Pending::default();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,12 +38,13 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Nothing dirty; the first round begins `interval_ms` from now.
-    pub fn new(now_ms: i64, interval_ms: i64) -> Self {
+    /// The first round begins `interval_ms` from now and covers what `dirty` names: the accounts that were restored from
+    /// entries of the ledger and not from a snapshot.
+    pub fn new(now_ms: i64, interval_ms: i64, dirty: HashSet<AccountId>) -> Self {
         Self {
             interval_ms,
             next_round_ms: now_ms.saturating_add(interval_ms),
-            dirty: HashSet::new(),
+            dirty,
             touched: Vec::new(),
             round: Vec::new(),
             round_began_ms: None,
@@ -117,6 +118,8 @@ pub fn marker_time(record: &Record<'_>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use kpay_domain::{Account, AccountId, AccountStatus, Currency};
     use kpay_streams::out::{Out, Topic, TopicIndex};
 
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_round_is_written_in_parts_and_ends_with_a_marker_and_an_abort_repeats_its_part() {
-        let mut checkpoints = Checkpoints::new(0, 100);
+        let mut checkpoints = Checkpoints::new(0, 100, HashSet::new());
         for n in 0..=SNAPSHOTS_PER_COMMIT {
             checkpoints.touched(&AccountId::new(&format!("a{n}")).unwrap());
         }
@@ -155,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_account_changed_by_an_aborted_transaction_is_not_dirty() {
-        let mut checkpoints = Checkpoints::new(0, 100);
+        let mut checkpoints = Checkpoints::new(0, 100, HashSet::new());
         checkpoints.touched(&AccountId::new("a").unwrap());
         checkpoints.abort();
         assert_eq!(written(&mut checkpoints, 200), (0, false));
