@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use kpay::names::{Names, TopicName};
 use kpay_domain::Intake;
-use kpay_streams::embedded::{Limits, NewRecord, Store};
+use kpay_streams::embedded::{Limits, NewRecord, Store, StoreError};
 use kpay_streams::out::Topic;
 use serde_json::Value;
 
@@ -169,9 +169,14 @@ pub fn fill(store: &Store, intakes: impl IntoIterator<Item = anyhow::Result<Inta
         intake.encode(&mut value);
         let key = intake.id().as_str().as_bytes();
         let record = NewRecord { key, value: Some(&value), headers: &headers };
-        // The last one's answer stands for all before it; a full queue is waited for in the same way.
-        if intakes.peek().is_none() || store.append(topic, record, Box::new(|_| {})).is_err() {
-            store.append_and_wait(topic, record)?;
+        let mut append = || match intakes.peek() {
+            Some(_) => store.append(topic, record, Box::new(|_| {})),
+            // The last one's answer stands for all before it.
+            None => store.append_and_wait(topic, record).map(drop),
+        };
+        while let Err(error) = append() {
+            ensure!(matches!(error, StoreError::Busy { .. }), error);
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
     Ok(())

@@ -24,9 +24,9 @@ use kpay_streams::embedded::{Limits, Store};
 use kpay_streams::worker::Settings;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
-use self::logs::{EmbeddedAppender, EmbeddedLogs};
+use self::logs::{EmbeddedAppender, EmbeddedLogs, Kept};
 use self::peers::LocalPeers;
 use self::pipeline::Source;
 use crate::args::LocalArgs;
@@ -36,11 +36,11 @@ use crate::pod::control::PodControl;
 use crate::pod::queries::Queries;
 use crate::pod::workers::{Plan, Stage};
 
-/// A commit costs little here, so nobody waits for company.
-const SETTINGS_LINGER_MS: i64 = 0;
 const CHECKPOINT_INTERVAL_MS: i64 = 30_000;
 /// Between two looks for what is older than its topic keeps.
 const RETENTION_INTERVAL: Duration = Duration::from_mins(1);
+/// Between two compactions: each reads the whole topic.
+const COMPACTION_MINUTES: u64 = 60;
 
 /// One stage of this process, as the others see it.
 pub(crate) struct Local {
@@ -51,7 +51,7 @@ pub(crate) struct Local {
 }
 
 /// Runs everything until `shutdown` turns true, or a worker fails.
-pub async fn run(args: LocalArgs, shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
     let source = Source::open(args.file.clone())?;
     let pipeline = source.read()?;
     let listener = TcpListener::bind(args.listen)
@@ -66,15 +66,7 @@ pub async fn run(args: LocalArgs, shutdown: watch::Receiver<bool>) -> anyhow::Re
     };
     let store = store.with_context(|| format!("--data-dir {}", folder.display()))?;
 
-    // One stop for all: from outside, or because one of them has failed.
-    let (stop, stopping) = watch::channel(false);
-    tokio::spawn({
-        let (mut shutdown, stop) = (shutdown, stop.clone());
-        async move {
-            drop(shutdown.wait_for(|stop| *stop).await);
-            stop.send_replace(true);
-        }
-    });
+    let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
     let mut threads = JoinSet::new();
     let mut stages = Vec::new();
@@ -104,23 +96,40 @@ pub async fn run(args: LocalArgs, shutdown: watch::Receiver<bool>) -> anyhow::Re
         tokio::spawn(phase::drive(source, pipeline.clone(), Arc::clone(&stages), progress, learn, gates));
     let retention = tokio::spawn(keep_within(store.clone(), pipeline.clone()));
 
+    let accepted = {
+        let (store, pipeline) = (store.clone(), pipeline.clone());
+        tokio::task::spawn_blocking(move || logs::unread(&store, &pipeline)).await??
+    };
     let backends = Backends {
+        accepted,
         appender: Arc::new(EmbeddedAppender::new(store, &pipeline)?),
         peers: Arc::new(LocalPeers::new(stages)),
     };
     tell(&pipeline, &address.to_string(), &folder);
-    let mut until = stopping;
-    let stopped = async move { drop(until.wait_for(|stop| *stop).await) };
+    let (stop_gateway, mut stopped) = watch::channel(false);
+    let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
     let served = tokio::spawn(gateway::serve(listener, backends, learned, Arc::default(), stopped));
-    let mut result = Ok(());
-    while let Some(ended) = threads.join_next().await {
-        stop.send_replace(true);
-        result = result.and(ended.context("a stage has panicked").and_then(|ended| ended));
+    // The gateway first: whoever waits for an outcome still gets it.
+    let early = tokio::select! {
+        ended = threads.join_next() => ended,
+        _ = shutdown.wait_for(|stop| *stop) => None,
+    };
+    stop_gateway.send_replace(true);
+    if early.is_none() {
+        served.await?;
     }
-    served.await?;
+    stop_stages.send_replace(true);
+    let mut result = early.map_or(Ok(()), ended);
+    while let Some(stage) = threads.join_next().await {
+        result = result.and(ended(stage));
+    }
     phase.abort();
     retention.abort();
     result
+}
+
+fn ended(stage: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
+    stage.context("a stage has panicked")?
 }
 
 /// What a stage does here; the rest is as in a pod.
@@ -135,7 +144,7 @@ fn plan(pipeline: &ValidatedPipeline, stage: StageName) -> anyhow::Result<Plan> 
         window_ms: i64::from(pipeline.idempotency_window_seconds) * 1000,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         source: format!("/kpay/{}/{}", pipeline.namespace, pipeline.name),
-        settings: Settings { commit_linger_ms: SETTINGS_LINGER_MS, ..Settings::default() },
+        settings: Settings::default(),
     })
 }
 
@@ -152,15 +161,19 @@ fn default_folder() -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(home).join(".local/share/kpay"))
 }
 
-/// Removes what is older than its topic keeps.
+/// Removes what is older than its topic keeps and was read, and of the checkpoints what is superseded.
 async fn keep_within(store: Store, pipeline: ValidatedPipeline) {
-    loop {
+    for minute in 1_u64.. {
         tokio::time::sleep(RETENTION_INTERVAL).await;
         for topic in TopicName::ALL {
-            let Some(kept_ms) = logs::retention_ms(&pipeline, topic) else { continue };
-            let (store, name) = (store.clone(), pipeline.topic(topic));
-            let removed = tokio::task::spawn_blocking(move || {
-                store.retain(store.topic(&name)?, logs::now_ms() - kept_ms)
+            let (store, kept) = (store.clone(), logs::kept(&pipeline, topic));
+            let name = pipeline.topic(topic);
+            let removed = tokio::task::spawn_blocking(move || match kept {
+                Kept::For { ms, reader } => {
+                    store.retain(store.topic(&name)?, reader.as_deref(), logs::now_ms() - ms)
+                }
+                Kept::Newest if minute % COMPACTION_MINUTES == 1 => store.compact(store.topic(&name)?),
+                Kept::Newest | Kept::ForEver => Ok(0),
             });
             if let Ok(Err(error)) = removed.await {
                 tracing::warn!(%error, topic = topic.as_str(), "what is too old was not removed");

@@ -8,7 +8,7 @@ use kpay::args::{Cli, Command};
 use kpay::{gateway, local, pod};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 // The data path allocates small and often; jemalloc keeps both its time and the resident memory low.
@@ -59,6 +59,12 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         info!("stopping");
         stop.send_replace(true);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        warn!("asked again, leaving at once");
+        std::process::exit(130);
     });
     match cli.command {
         Command::Run(args) => {

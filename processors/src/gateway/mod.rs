@@ -28,8 +28,10 @@ mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::Context;
+use kpay_domain::Intake;
 use kpay_kafka::config::Connection;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -103,6 +105,7 @@ pub async fn run_with(
     let directory = Directory::start(&connection, names, Arc::clone(&status))?;
     let appender = Arc::new(KafkaAppender::open(connection, topic, directory.clone())?);
     let backends = Backends {
+        accepted: Vec::new(),
         appender: Arc::clone(&appender) as Arc<dyn Appender>,
         peers: Arc::new(HttpPeers::new(directory)?),
     };
@@ -116,6 +119,8 @@ pub async fn run_with(
 pub(crate) struct Backends {
     pub(crate) appender: Arc<dyn Appender>,
     pub(crate) peers: Arc<dyn Peers>,
+    /// What was acknowledged before this gateway began, and is not known to the stages yet.
+    pub(crate) accepted: Vec<Intake>,
 }
 
 /// Serves on `listener` until `shutdown`, then finishes the requests that were begun.
@@ -126,8 +131,12 @@ pub(crate) async fn serve(
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let Backends { appender, peers } = backends;
-    let app = App { appender, peers, recent: Mutex::default(), phase, status };
+    let Backends { appender, peers, accepted } = backends;
+    let mut recent = Recent::default();
+    for intake in &accepted {
+        recent.acknowledge(intake, Instant::now());
+    }
+    let app = App { appender, peers, recent: Mutex::new(recent), phase, status };
     server::serve(listener, router::router(Arc::new(app)), shutdown).await;
 }
 

@@ -8,6 +8,7 @@ use futures::future::{BoxFuture, FutureExt};
 use kpay_control::drain;
 use kpay_control::names::Component;
 use kpay_control::validate::ValidatedPipeline;
+use kpay_domain::Intake;
 use kpay_streams::embedded::{Done, EmbeddedLog, NewRecord, Store, StoreError, StoredTopic};
 use kpay_streams::log::LogError;
 use kpay_streams::out::Topic;
@@ -19,6 +20,11 @@ use crate::gateway::append::{AppendError, Appender};
 use crate::lookup::Lookup;
 use crate::names::{StageName, TopicName};
 use crate::pod::logs::Logs;
+use crate::stage::inflight;
+
+const STAGES: [StageName; 3] = [StageName::Inflight, StageName::Account, StageName::Confirmed];
+/// As many as the gateway remembers.
+const UNREAD_MAX: i64 = 32_768;
 
 /// Every topic of the pipeline, as the store makes them.
 pub(super) fn topics(pipeline: &ValidatedPipeline) -> Vec<Topic> {
@@ -30,12 +36,43 @@ fn named(pipeline: &ValidatedPipeline, topic: TopicName) -> Topic {
     Topic { name: pipeline.topic(topic), partitions }
 }
 
-/// How long records of a topic are kept; none is for ever.
-pub(super) fn retention_ms(pipeline: &ValidatedPipeline, topic: TopicName) -> Option<i64> {
-    let config = &pipeline.topics.get(&topic)?.config;
-    let deletes = config.get("cleanup.policy").is_none_or(|policy| policy == "delete");
-    let kept: i64 = config.get("retention.ms")?.parse().ok()?;
-    (deletes && kept >= 0).then_some(kept)
+/// What of a topic stays.
+pub(super) enum Kept {
+    /// All of it.
+    ForEver,
+    /// The newest of each key.
+    Newest,
+    /// What is younger, in milliseconds, or was not read yet by the group that reads it.
+    For { ms: i64, reader: Option<String> },
+}
+
+/// What of a topic stays, as its settings say; the ledger does in any case, since balances are rebuilt from it.
+pub(super) fn kept(pipeline: &ValidatedPipeline, topic: TopicName) -> Kept {
+    let setting = |name| pipeline.topics.get(&topic).and_then(|desired| desired.config.get(name));
+    if setting("cleanup.policy").is_some_and(|policy| policy == "compact") {
+        return Kept::Newest;
+    }
+    let ms = setting("retention.ms").and_then(|text| text.parse().ok()).unwrap_or(-1);
+    if topic == TopicName::Ledger || ms < 0 {
+        return Kept::ForEver;
+    }
+    let reader = STAGES.into_iter().find(|stage| stage.input() == topic);
+    Kept::For { ms, reader: reader.map(|stage| super::names(pipeline).group(stage)) }
+}
+
+/// The intakes that no stage has read yet, the newest in each partition: acknowledged, so their senders may ask for them.
+pub(super) fn unread(store: &Store, pipeline: &ValidatedPipeline) -> anyhow::Result<Vec<Intake>> {
+    let topic = store.topic(&pipeline.topic(TopicName::Incoming))?;
+    let group = super::names(pipeline).group(StageName::Inflight);
+    let mut intakes = Vec::new();
+    for partition in 0..topic.partitions {
+        let (_, end) = store.ends(topic, partition)?;
+        let from = store.committed(&group, topic, partition)?;
+        for offset in from.max(end - UNREAD_MAX / i64::from(topic.partitions))..end {
+            store.get(topic, partition, offset, &mut |record| intakes.extend(inflight::read(record)))?;
+        }
+    }
+    Ok(intakes)
 }
 
 pub(super) fn now_ms() -> i64 {

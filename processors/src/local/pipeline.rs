@@ -10,10 +10,13 @@ use kpay_crds::{PaymentPipeline, PullPolicy};
 /// What runs when no file is given: everything at its default.
 const DEFAULT: &str = include_str!("../../../manifests/payments.yaml");
 
+/// When the file was written, and its length: a write that is under way has another than the whole.
+type Written = (SystemTime, u64);
+
 /// Where the resource comes from.
 pub(super) struct Source {
     file: Option<PathBuf>,
-    seen: Option<SystemTime>,
+    seen: Option<Written>,
 }
 
 impl Source {
@@ -23,12 +26,13 @@ impl Source {
             std::fs::metadata(path).with_context(|| format!("-f {}", path.display()))?;
         }
         let mut source = Self { file, seen: None };
-        source.seen = source.modified();
+        source.seen = source.written();
         Ok(source)
     }
 
-    fn modified(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.file.as_ref()?).and_then(|found| found.modified()).ok()
+    fn written(&self) -> Option<Written> {
+        let found = std::fs::metadata(self.file.as_ref()?).ok()?;
+        Some((found.modified().ok()?, found.len()))
     }
 
     /// The pipeline as the file has it now.
@@ -40,11 +44,11 @@ impl Source {
 
     /// The pipeline when the file was written since the last look.
     pub(super) fn changed(&mut self) -> Option<anyhow::Result<ValidatedPipeline>> {
-        let modified = self.modified()?;
-        if self.seen == Some(modified) {
+        let written = self.written()?;
+        if self.seen == Some(written) {
             return None;
         }
-        self.seen = Some(modified);
+        self.seen = Some(written);
         Some(self.read())
     }
 }

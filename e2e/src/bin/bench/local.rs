@@ -92,6 +92,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("latency", format!("{} payments/s by REST, each until its outcome is answered", args.rate)),
         ("latency_seconds", format!("{} after {} of warm-up", args.seconds, args.warmup_seconds)),
         ("shared_with", "the load on the same cores".to_owned()),
+        ("disk", "synced between the drain and the latency".to_owned()),
     ]);
     let figures = Figures {
         payments_per_second: args.payments as f64 / drained,

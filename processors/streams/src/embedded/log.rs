@@ -71,6 +71,7 @@ impl EmbeddedLog {
     }
 
     fn check(&self) -> Result<(), StoreError> {
+        self.store.state().check()?;
         if self.newest.load(Ordering::Acquire) == self.generation {
             return Ok(());
         }

@@ -21,6 +21,8 @@ const KEYSPACE: &str = "log";
 const MEMTABLE_BYTES: u64 = 32 << 20;
 /// Blocks of tables, in memory.
 const CACHE_BYTES: u64 = 16 << 20;
+/// Open files of tables; the usual limit of a process is 1,024, and callers need some.
+const CACHED_FILES_MAX: usize = 128;
 
 /// A topic as it is stored.
 struct Stored {
@@ -29,9 +31,12 @@ struct Stored {
 }
 
 pub(super) fn open(directory: &Path, topics: &[Topic], limits: Limits) -> Result<State, StoreError> {
+    clear_a_broken_beginning(directory);
     let database = Database::builder(directory)
         .cache_size(CACHE_BYTES)
-        .worker_threads(1)
+        // With one, nothing is flushed while it compacts.
+        .worker_threads(2)
+        .max_cached_files(Some(CACHED_FILES_MAX))
         .open()
         .map_err(|error| opening(directory, error))?;
     // Values are large and never change: without their own files each compaction would write them again.
@@ -55,6 +60,14 @@ pub(super) fn open(directory: &Path, topics: &[Topic], limits: Limits) -> Result
         states.push(load(&keyspace, id, topic, bytes_max)?);
     }
     Ok(State::new(directory.to_owned(), database, keyspace, states))
+}
+
+/// A database that was killed while it was made has a journal and no version, and nothing in either.
+fn clear_a_broken_beginning(directory: &Path) {
+    if !directory.join("version").exists() {
+        // There is none, as a rule.
+        drop(std::fs::remove_file(directory.join("0.jnl")));
+    }
 }
 
 fn opening(directory: &Path, error: fjall::Error) -> StoreError {

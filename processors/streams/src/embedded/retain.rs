@@ -20,9 +20,15 @@ enum Change {
 }
 
 impl State {
-    /// Removes the oldest batches of a partition that were written before this time. The newest batch stays: it tells
-    /// where the partition ends.
-    pub(super) fn retain(&self, topic: TopicId, partition: i32, before_ms: i64) -> Result<u64, StoreError> {
+    /// Removes the oldest batches of a partition that were written before this time and end at `read` or before. The
+    /// newest batch stays: it tells where the partition ends.
+    pub(super) fn retain(
+        &self,
+        topic: TopicId,
+        partition: i32,
+        before_ms: i64,
+        read: i64,
+    ) -> Result<u64, StoreError> {
         let _maintenance = self.maintenance.lock();
         let mut removed = 0;
         loop {
@@ -32,6 +38,7 @@ impl State {
                 && let Some(batch) = self.cursor_at(topic, partition, next)?
                 && batch.head().written_ms < before_ms
                 && batch.end() < end
+                && batch.end() <= read
             {
                 next = batch.end();
                 old.push(Change::Remove(batch.base()));

@@ -91,7 +91,6 @@ impl State {
         !self.reported.swap(true, Ordering::AcqRel)
     }
 
-    /// A new generation of a group's reader: the commits of those before are refused from now on.
     /// How far a group has come in a partition: its committed offset, or the first that is still there.
     pub(super) fn committed(
         &self,
@@ -112,6 +111,7 @@ impl State {
         parse().ok_or_else(|| self.unreadable(topic, partition, 0))
     }
 
+    /// A new generation of a group's reader: the commits of those before are refused from now on.
     pub(super) fn next_generation(&self, group: &str) -> (Arc<AtomicU64>, u64) {
         let mut writer = self.writer.lock();
         let newest = Arc::clone(writer.generations.entry(group.to_owned()).or_default());

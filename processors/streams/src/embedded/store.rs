@@ -133,9 +133,18 @@ impl Store {
     }
 
     /// Forgets the batches of a topic that were written before this time, in milliseconds since 1970, but for the
-    /// newest of each partition. Says how many. Whether somebody has yet to read them is not asked.
-    pub fn retain(&self, topic: StoredTopic, before_ms: i64) -> Result<u64, StoreError> {
-        (0..topic.partitions).map(|partition| self.state().retain(topic.id, partition, before_ms)).sum()
+    /// newest of each partition, and for those that the group `reader` has yet to read. Says how many.
+    pub fn retain(
+        &self,
+        topic: StoredTopic,
+        reader: Option<&str>,
+        before_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let retain = |partition| {
+            let read = reader.map_or(Ok(i64::MAX), |group| self.committed(group, topic, partition))?;
+            self.state().retain(topic.id, partition, before_ms, read)
+        };
+        (0..topic.partitions).map(retain).sum()
     }
 
     /// Forgets the records of a topic whose key was written again later; the newest batch of each partition stays as

@@ -29,7 +29,7 @@ pub(crate) struct Said {
 pub(crate) fn transfer(log: &mut EmbeddedLog, number: i64) -> Result<(), LogError> {
     // Longer than the buffer of the journal, so that a transaction takes several writes.
     let value = vec![number.to_le_bytes()[0]; 40_000];
-    log.begin().unwrap();
+    log.begin()?;
     for (partition, sign) in [(0, 1), (1, -1)] {
         append(log, 1, partition, &(sign * number).to_le_bytes(), Some(&value));
     }

@@ -201,7 +201,7 @@ impl Run {
             Call::Retain(topic) => {
                 // The input is retained up to what is committed at most: leave it.
                 if topic == 1 {
-                    store.retain(store.topic("out").unwrap(), i64::MAX).unwrap();
+                    store.retain(store.topic("out").unwrap(), None, i64::MAX).unwrap();
                     for partition in 0..2 {
                         let batches = &mut model.at(topic, partition).batches;
                         batches.drain(..batches.len().saturating_sub(1));
