@@ -187,6 +187,7 @@ fn payments(books: &Books, outcomes: &BTreeMap<String, Outcome>, violations: &mu
             Kind::Debit => entry.amount_minor < 0,
             Kind::Opened => entry.amount_minor >= 0,
             Kind::Funded | Kind::Credit | Kind::Reverse => entry.amount_minor > 0,
+            Kind::Status => entry.amount_minor == 0,
         };
         if !sign {
             violations.push(Violation::Amount { id: entry.id.clone(), kind: entry.kind });
@@ -229,7 +230,9 @@ fn agree(outcome: &Outcome, sides: &BTreeMap<Kind, &Entry>, violations: &mut Vec
     let truth = match (&outcome.payment, outcome.ending) {
         (Some(_), Ending::Confirmed) => kinds == [Kind::Debit, Kind::Credit],
         (Some(_), Ending::Reversed) => kinds == [Kind::Debit, Kind::Reverse],
-        (None, Ending::Confirmed) => kinds == [Kind::Opened] || kinds == [Kind::Funded],
+        (None, Ending::Confirmed) => {
+            matches!(kinds[..], [Kind::Opened | Kind::Funded | Kind::Status])
+        }
         (_, Ending::Rejected) => kinds.is_empty(),
         (None, Ending::Reversed) => false,
     };

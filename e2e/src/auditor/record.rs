@@ -17,6 +17,8 @@ pub enum Kind {
     Credit,
     /// A payment came back.
     Reverse,
+    /// The account was frozen, unfrozen or closed.
+    Status,
 }
 
 /// A record of account.ledger.
@@ -54,6 +56,7 @@ impl Entry {
             3 => Kind::Debit,
             4 => Kind::Credit,
             5 => Kind::Reverse,
+            6..=8 => Kind::Status,
             _ => return Err(NotProtobuf),
         };
         Ok(Self {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use kpay_e2e::auditor::Expected;
@@ -39,6 +40,17 @@ fn open_accounts(rest: &Rest) -> anyhow::Result<BTreeSet<String>> {
 fn expected(ids: &BTreeSet<String>) -> Expected {
     let funded = i128::from(FUNDING) * i128::from(ACCOUNTS);
     Expected::new(&[("USD", funded)], ids.iter().cloned())
+}
+
+fn wait_for_outcome(rest: &Rest, id: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let answer = rest.get_patiently(&format!("/v1/payments/{id}"))?;
+        match answer.text("status") {
+            "confirmed" | "rejected" | "reversed" => return Ok(()),
+            _ => ensure!(Instant::now() < deadline, "{id}: {answer:?}"),
+        }
+    }
 }
 
 /// Posts every payment of one caller until it is acknowledged.
@@ -82,8 +94,7 @@ fn a_process_killed_ten_times_has_every_acknowledged_payment_once() -> anyhow::R
         Ok(())
     })?;
     for id in &ids {
-        let path = format!("/v1/payments/{id}");
-        while matches!(local.rest.get_patiently(&path)?.text("status"), "accepted" | "in_flight") {}
+        wait_for_outcome(&local.rest, id)?;
     }
     local.stop()?;
     let report = local.audit(&expected(&ids))?;
@@ -113,11 +124,56 @@ fn the_file_pauses_and_resumes_and_what_comes_meanwhile_is_kept_over_a_restart()
     local.wait_for_phase("Paused", |phase| phase == "Paused")?;
     let balance = |local: &Local| local.rest.balances([&"bob".to_owned()]);
     assert_eq!(balance(&local)?.get("bob"), Some(&0), "nothing moves while paused");
+    assert_eq!(local.rest.get("/v1/payments/p-1")?.text("status"), "accepted", "its sender may ask");
     local.desire("Running")?;
     local.wait_for_phase("Running", |phase| phase == "Running")?;
-    let answer = local.rest.post("/v1/payments", &payment("p-1", "alice", "bob", 250), Some(30))?;
-    assert_eq!(answer.text("status"), "confirmed", "{answer:?}");
+    wait_for_outcome(&local.rest, "p-1")?;
+    assert_eq!(local.rest.get_patiently("/v1/payments/p-1")?.text("status"), "confirmed");
     assert_eq!(balance(&local)?.get("bob"), Some(&250), "once");
+    Ok(())
+}
+
+#[test]
+fn an_account_is_frozen_and_closed_and_payments_know_it() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut local = Local::create("status", binary()?, MANIFEST)?;
+    local.start()?;
+    for (account, funding) in [("alice", 1_000), ("bob", 0)] {
+        local.rest.open(account, funding)?;
+    }
+    let change = |local: &Local, account: &str, to: &str, id: &str| -> anyhow::Result<(String, String)> {
+        let path = format!("/v1/accounts/{account}/{to}");
+        let answer = local.rest.post(&path, &serde_json::json!({"id": id}), Some(30))?;
+        Ok((answer.text("status").to_owned(), answer.text("reason").to_owned()))
+    };
+    let pay = |local: &Local, id: &str, from: &str, to: &str| -> anyhow::Result<(String, String)> {
+        let answer = local.rest.post("/v1/payments", &payment(id, from, to, 10), Some(30))?;
+        Ok((answer.text("status").to_owned(), answer.text("reason").to_owned()))
+    };
+    let told = |status: &str, reason: &str| (status.to_owned(), reason.to_owned());
+    assert_eq!(change(&local, "nobody", "freeze", "c-0")?, told("rejected", "unknown_account"));
+    assert_eq!(change(&local, "bob", "unfreeze", "c-1")?, told("rejected", "account_not_frozen"));
+    assert_eq!(change(&local, "bob", "freeze", "c-2")?, told("confirmed", ""));
+    assert_eq!(change(&local, "bob", "freeze", "c-2")?, told("confirmed", ""), "the same command once more");
+    assert_eq!(change(&local, "bob", "freeze", "c-3")?, told("rejected", "account_frozen"));
+    assert_eq!(pay(&local, "p-1", "bob", "alice")?, told("rejected", "account_frozen"));
+    assert_eq!(pay(&local, "p-2", "alice", "bob")?, told("reversed", "account_frozen"));
+    assert_eq!(change(&local, "bob", "close", "c-4")?, told("rejected", "account_frozen"));
+    local.kill();
+    local.start()?;
+    assert_eq!(local.rest.get("/v1/accounts/bob")?.text("status"), "frozen", "over a restart");
+    assert_eq!(change(&local, "bob", "unfreeze", "c-5")?, told("confirmed", ""));
+    assert_eq!(pay(&local, "p-3", "alice", "bob")?, told("confirmed", ""));
+    assert_eq!(change(&local, "bob", "close", "c-6")?, told("rejected", "balance_not_zero"));
+    assert_eq!(pay(&local, "p-4", "bob", "alice")?, told("confirmed", ""));
+    assert_eq!(change(&local, "bob", "close", "c-7")?, told("confirmed", ""));
+    assert_eq!(pay(&local, "p-5", "alice", "bob")?, told("reversed", "account_closed"));
+    assert_eq!(change(&local, "bob", "unfreeze", "c-8")?, told("rejected", "account_closed"));
+    local.stop()?;
+    let ids = ["c-0", "c-7", "p-1", "p-2", "p-3", "p-4", "p-5"].map(str::to_owned);
+    let report = local.audit(&Expected::new(&[("USD", 1_000)], ids))?;
+    assert!(report.violations.is_empty(), "{:?}", report.violations);
+    assert_eq!(report.balances, [("alice".to_owned(), 1_000), ("bob".to_owned(), 0)].into());
     Ok(())
 }
 

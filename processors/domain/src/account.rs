@@ -10,6 +10,13 @@
 //! | open | `amount_not_positive`, `account_exists`, `currency_unknown`, `balance_overflow` | rejected |
 //! | fund | `amount_not_positive`, `unknown_account`, `account_closed`, `account_frozen`, `currency_mismatch`, `balance_overflow` | rejected |
 //!
+//! | freeze | `unknown_account`, `account_closed`, `account_frozen` | rejected |
+//! | unfreeze | `unknown_account`, `account_closed`, `account_not_frozen` | rejected |
+//! | close | `unknown_account`, `account_closed`, `account_frozen`, `balance_not_zero` | rejected |
+//!
+//! A credit that is on its way to an account that is then frozen or closed is reversed. A reversal reaches the payer
+//! whatever became of it, so a closed account may hold money again.
+//!
 //! Each command is decided once: the log engine's transactions see to that, not this module. The inflight
 //! stage's checks are not trusted blindly: the amount is checked again where it would make money.
 
@@ -19,7 +26,7 @@ use crate::{
     ledger::{EntryKind, LedgerEntry},
     money::{Currency, Money},
     outcome::{Outcome, Status},
-    payment::{AccountCommand, Action, Intake, Payment},
+    payment::{AccountCommand, Action, Intake, Payment, StatusChange},
     reason::Reason,
 };
 
@@ -208,6 +215,7 @@ fn administer(
         Action::Fund { amount_minor, currency } => {
             fund(account, amount_minor, currency).map(|after| (EntryKind::Funded, amount_minor, after))
         }
+        Action::Change(to) => change(account, to).map(|(kind, after)| (kind, 0, after)),
     };
     match after {
         Err(reason) => {
@@ -248,6 +256,24 @@ fn fund(account: Option<&Account>, amount_minor: i64, currency: Option<Currency>
         return Err(Reason::AmountNotPositive);
     }
     usable(account, currency)?.raised(amount_minor)
+}
+
+fn change(account: Option<&Account>, to: StatusChange) -> Result<(EntryKind, Account), Reason> {
+    let before = account.ok_or(Reason::UnknownAccount)?;
+    let (kind, status) = match (before.status, to) {
+        (AccountStatus::Closed, _) => return Err(Reason::AccountClosed),
+        (AccountStatus::Frozen, StatusChange::Freeze | StatusChange::Close) => {
+            return Err(Reason::AccountFrozen);
+        }
+        (AccountStatus::Open, StatusChange::Unfreeze) => return Err(Reason::AccountNotFrozen),
+        (AccountStatus::Open, StatusChange::Close) if before.balance_minor != 0 => {
+            return Err(Reason::BalanceNotZero);
+        }
+        (AccountStatus::Open, StatusChange::Freeze) => (EntryKind::Frozen, AccountStatus::Frozen),
+        (AccountStatus::Frozen, StatusChange::Unfreeze) => (EntryKind::Unfrozen, AccountStatus::Open),
+        (AccountStatus::Open, StatusChange::Close) => (EntryKind::Closed, AccountStatus::Closed),
+    };
+    Ok((kind, Account { status, ..before.with_balance(before.balance_minor) }))
 }
 
 /// The account, if it exists, is open and holds the currency (any, for `None`).

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     money::Currency,
     outcome::{Outcome, Status},
-    payment::{AccountCommand, Action, Intake, Payment, Reference},
+    payment::{AccountCommand, Action, Intake, Payment, Reference, StatusChange},
     reason::Reason,
 };
 
@@ -38,6 +38,9 @@ pub const fn event_type(outcome: &Outcome) -> &'static str {
         (Intake::Account(command), Status::Confirmed) => match command.action {
             Action::Open { .. } => "dev.kpay.account.opened",
             Action::Fund { .. } => "dev.kpay.account.funded",
+            Action::Change(StatusChange::Freeze) => "dev.kpay.account.frozen",
+            Action::Change(StatusChange::Unfreeze) => "dev.kpay.account.unfrozen",
+            Action::Change(StatusChange::Close) => "dev.kpay.account.closed",
         },
         (Intake::Account(_), Status::Rejected(_) | Status::Reversed(_)) => "dev.kpay.account.rejected",
     }
@@ -83,7 +86,8 @@ struct CommandDto<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     account: &'a str,
-    amount: AmountDto<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<AmountDto<'a>>,
     timeline: Timeline<'a>,
 }
 
@@ -119,17 +123,14 @@ fn command_dto<'a>(
     reason: Option<&'a str>,
     timeline: Timeline<'a>,
 ) -> CommandDto<'a> {
-    let (kind, value, currency) = match &command.action {
-        Action::Open { currency, funding_minor } => ("account_opened", *funding_minor, currency),
-        Action::Fund { amount_minor, currency } => ("account_funded", *amount_minor, currency),
-    };
+    let amount = command.action.amount();
     CommandDto {
         id: command.id.as_str(),
-        kind,
+        kind: command.action.kind(),
         status,
         reason,
         account: command.account.as_str(),
-        amount: AmountDto { value, currency: currency.as_ref().map(Currency::as_str) },
+        amount: amount.map(|(value, currency)| AmountDto { value, currency: currency.map(Currency::as_str) }),
         timeline,
     }
 }

@@ -1,7 +1,7 @@
 //! Short hashes for idempotency: the fingerprint of what was asked for, and of an id. BLAKE3, truncated; stable over
 //! releases and machines, since both are kept and compared later.
 
-use crate::payment::{Action, Intake, Reference};
+use crate::payment::{Action, Intake, Reference, StatusChange};
 
 /// The same for the same request, whether it came as JSON by REST, as JSON or as protobuf; another for another body.
 /// When it occurred and how it was traced are no part of it: a retry may say otherwise. Nor is the id, since only
@@ -27,6 +27,9 @@ pub fn fingerprint(intake: &Intake) -> u64 {
             let (tag, number, currency) = match &command.action {
                 Action::Open { currency, funding_minor } => (b'o', *funding_minor, currency),
                 Action::Fund { amount_minor, currency } => (b'f', *amount_minor, currency),
+                Action::Change(StatusChange::Freeze) => (b'z', 0, &None),
+                Action::Change(StatusChange::Unfreeze) => (b'u', 0, &None),
+                Action::Change(StatusChange::Close) => (b'c', 0, &None),
             };
             text.tag(tag);
             text.field(command.account.as_str());

@@ -35,6 +35,7 @@ pub fn check(intake: &Intake) -> Result<(), Reason> {
         Intake::Account(command) => match command.action {
             Action::Open { currency, funding_minor } => (funding_minor >= 0, currency, false),
             Action::Fund { amount_minor, currency } => (amount_minor > 0, currency, false),
+            Action::Change(_) => (true, None, false),
         },
     };
     if !amount_ok {

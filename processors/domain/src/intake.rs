@@ -25,9 +25,14 @@
 
 mod json;
 
-use crate::{fingerprint::id_hash, ids::AccountId, ids::PaymentId, malformed::Malformed, payment::Intake};
+use crate::{
+    fingerprint::id_hash,
+    ids::{AccountId, PaymentId},
+    malformed::Malformed,
+    payment::{Intake, StatusChange},
+};
 
-pub use json::{fund_from_json, open_from_json, payment_from_json};
+pub use json::{change_from_json, fund_from_json, open_from_json, payment_from_json};
 
 /// The largest record or body, in bytes.
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
@@ -41,6 +46,8 @@ pub enum Kind {
     AccountOpen,
     /// `account.fund`
     AccountFund,
+    /// `account.freeze`, `account.unfreeze` or `account.close`
+    AccountChange(StatusChange),
 }
 
 impl Kind {
@@ -50,17 +57,19 @@ impl Kind {
             Self::Payment => "payment",
             Self::AccountOpen => "account.open",
             Self::AccountFund => "account.fund",
+            Self::AccountChange(change) => change.as_str(),
         }
     }
 
     /// Reads the header's value.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let detail =
+            "is payment, account.open, account.fund, account.freeze, account.unfreeze or account.close";
         [Self::Payment, Self::AccountOpen, Self::AccountFund]
             .into_iter()
+            .chain(StatusChange::ALL.map(Self::AccountChange))
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| {
-                Malformed::new("kind_unknown", "kpay-kind", "is payment, account.open or account.fund")
-            })
+            .ok_or_else(|| Malformed::new("kind_unknown", "kpay-kind", detail))
     }
 }
 
@@ -79,6 +88,7 @@ pub fn parse(value: &[u8], content_type: Option<&str>, kind: Option<&str>) -> Re
                 Kind::Payment => payment_from_json(value, None),
                 Kind::AccountOpen => open_from_json(value),
                 Kind::AccountFund => fund_from_json(value, None, None),
+                Kind::AccountChange(change) => change_from_json(value, change, None, None),
             }
         }
         Format::Unknown => {

@@ -17,7 +17,7 @@ pub struct LedgerEntry {
     pub id: PaymentId,
     /// The other account of a payment.
     pub counterparty: Option<AccountId>,
-    /// Signed: a debit is below zero.
+    /// Signed: a debit is below zero, a change of status is 0.
     pub amount: Money,
     /// In minor units, after this entry.
     pub balance_minor: i64,
@@ -42,10 +42,16 @@ pub enum EntryKind {
     Credit,
     /// Got back what it had paid.
     Reverse,
+    /// Takes no part until it is unfrozen.
+    Frozen,
+    /// Takes part again.
+    Unfrozen,
+    /// Takes no part any more.
+    Closed,
 }
 
 impl EntryKind {
-    /// `opened`, `funded`, `debit`, `credit` or `reverse`.
+    /// `opened`, `funded`, `debit`, `credit`, `reverse`, `frozen`, `unfrozen` or `closed`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -53,6 +59,9 @@ impl EntryKind {
             Self::Debit => "debit",
             Self::Credit => "credit",
             Self::Reverse => "reverse",
+            Self::Frozen => "frozen",
+            Self::Unfrozen => "unfrozen",
+            Self::Closed => "closed",
         }
     }
 }

@@ -45,7 +45,7 @@ pub use money::{Currency, CurrencyError, Money, MoneyError};
 pub use outcome::{Outcome, Status};
 pub use payment::{
     ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, AccountCommand, Action, Attributes,
-    Intake, Payment, REFERENCE_BYTES_MAX, Reference,
+    Intake, Payment, REFERENCE_BYTES_MAX, Reference, StatusChange,
 };
 pub use progress::Progress;
 pub use reason::Reason;

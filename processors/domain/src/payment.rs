@@ -22,7 +22,7 @@ pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 256;
 pub enum Intake {
     /// Moves money between two accounts.
     Payment(Payment),
-    /// Opens or funds one account.
+    /// Opens, funds, freezes or closes one account.
     Account(AccountCommand),
 }
 
@@ -85,6 +85,56 @@ pub enum Action {
         /// `None`: the account's own.
         currency: Option<Currency>,
     },
+    /// Says whether the account takes part.
+    Change(StatusChange),
+}
+
+/// A change of whether an account takes part. It moves no money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusChange {
+    /// Neither pays nor is paid until it is unfrozen.
+    Freeze,
+    /// Takes part again.
+    Unfreeze,
+    /// Takes no part any more; only at a balance of zero.
+    Close,
+}
+
+impl StatusChange {
+    /// Every change.
+    pub const ALL: [Self; 3] = [Self::Freeze, Self::Unfreeze, Self::Close];
+
+    /// `account.freeze`, `account.unfreeze` or `account.close`: the header `kpay-kind`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Freeze => "account.freeze",
+            Self::Unfreeze => "account.unfreeze",
+            Self::Close => "account.close",
+        }
+    }
+}
+
+impl Action {
+    /// What an outcome calls it: `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen` or
+    /// `account_closed`.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "account_opened",
+            Self::Fund { .. } => "account_funded",
+            Self::Change(StatusChange::Freeze) => "account_frozen",
+            Self::Change(StatusChange::Unfreeze) => "account_unfrozen",
+            Self::Change(StatusChange::Close) => "account_closed",
+        }
+    }
+
+    /// What it puts into the account, in minor units, and the currency if it was said; `None` for what moves no money.
+    pub const fn amount(&self) -> Option<(i64, Option<&Currency>)> {
+        match self {
+            Self::Open { currency, funding_minor } => Some((*funding_minor, currency.as_ref())),
+            Self::Fund { amount_minor, currency } => Some((*amount_minor, currency.as_ref())),
+            Self::Change(_) => None,
+        }
+    }
 }
 
 /// Free text of at most [`REFERENCE_BYTES_MAX`], never empty.

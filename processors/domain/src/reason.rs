@@ -28,13 +28,17 @@ pub enum Reason {
     AccountExists,
     /// The balance would exceed [`crate::account::BALANCE_MAX`].
     BalanceOverflow,
+    /// The account is not frozen.
+    AccountNotFrozen,
+    /// The account still holds money.
+    BalanceNotZero,
     /// Of a newer release.
     Other(CompactString),
 }
 
 impl Reason {
     /// Every code that this release can give.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AmountNotPositive,
         Self::SameAccount,
         Self::CurrencyUnknown,
@@ -45,6 +49,8 @@ impl Reason {
         Self::InsufficientFunds,
         Self::AccountExists,
         Self::BalanceOverflow,
+        Self::AccountNotFrozen,
+        Self::BalanceNotZero,
     ];
 
     /// The code.
@@ -68,6 +74,8 @@ impl Reason {
             Self::InsufficientFunds => "insufficient_funds",
             Self::AccountExists => "account_exists",
             Self::BalanceOverflow => "balance_overflow",
+            Self::AccountNotFrozen => "account_not_frozen",
+            Self::BalanceNotZero => "balance_not_zero",
             Self::Other(_) => "other",
         }
     }

@@ -4,10 +4,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{account_id, any_account, any_account_status, any_command, currency, payment, payment_id};
+use common::{account_id, any_account, any_change, any_command, currency, payment, payment_id};
 use kpay_domain::{
     Account, AccountCommand, AccountId, AccountStatus, Action, Command, Currency, Intake, Money, Outcome,
-    Payment, PaymentId, Progress, Reason, Status,
+    Payment, PaymentId, Progress, Reason, Status, StatusChange,
     account::{self, Decision, Next},
     inflight::{self, Admission, Policy},
 };
@@ -135,7 +135,7 @@ enum Event {
     Payment { from: &'static str, to: &'static str, minor: i64, currency: &'static str },
     Open { account: &'static str, currency: Option<&'static str>, funding_minor: i64 },
     Fund { account: &'static str, amount_minor: i64 },
-    SetStatus { account: &'static str, status: AccountStatus },
+    Change { account: &'static str, to: StatusChange },
     Step(usize),
 }
 
@@ -146,11 +146,11 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (party(), party(), -5_i64..600, code())
             .prop_map(|(from, to, minor, currency)| Event::Payment { from, to, minor, currency }),
-        2 => (account(), prop::option::of(code()), -5_i64..1000)
+        2 => (account(), prop::option::of(code()), prop_oneof![4 => -5_i64..1000, 1 => Just(0)])
             .prop_map(|(account, currency, funding_minor)| Event::Open { account, currency, funding_minor }),
         1 => (account(), prop_oneof![4 => -5_i64..500, 1 => Just(account::BALANCE_MAX)])
             .prop_map(|(account, amount_minor)| Event::Fund { account, amount_minor }),
-        1 => (account(), any_account_status()).prop_map(|(account, status)| Event::SetStatus { account, status }),
+        2 => (account(), any_change()).prop_map(|(account, to)| Event::Change { account, to }),
         8 => any::<usize>().prop_map(Event::Step),
     ]
 }
@@ -180,12 +180,7 @@ fn play(events: &[Event], fault: Fault) -> (World, usize, bool) {
             Event::Fund { account, amount_minor } => {
                 command(account, Action::Fund { amount_minor: *amount_minor, currency: None })
             }
-            Event::SetStatus { account, status } => {
-                if let Some(account) = world.accounts.get_mut(*account) {
-                    account.status = *status;
-                }
-                continue;
-            }
+            Event::Change { account, to } => command(account, Action::Change(*to)),
             Event::Step(at) => {
                 world.step(*at);
                 conserved &= world.is_conserved();

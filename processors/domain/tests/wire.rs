@@ -71,6 +71,11 @@ fn json_of(intake: &Intake) -> (Value, &'static str) {
                 });
                 (body, "account.fund")
             }
+            Action::Change(change) => {
+                let (id, account) = (id.as_str(), account.as_str());
+                let body = json!({"id": id, "account": account, "occurredAtMs": occurred_at_ms});
+                (body, change.as_str())
+            }
         },
     }
 }
@@ -115,7 +120,10 @@ proptest! {
         let json = json.to_string();
         let by_header = intake::parse(json.as_bytes(), Some("application/json; charset=utf-8"), Some(kind));
         prop_assert_eq!(by_header.as_ref(), Ok(&intake));
-        prop_assert_eq!(intake::parse(json.as_bytes(), Some("application/json"), None), by_header);
+        // The fields of a change of status do not tell what is to change.
+        if !matches!(&intake, Intake::Account(AccountCommand { action: Action::Change(_), .. })) {
+            prop_assert_eq!(intake::parse(json.as_bytes(), Some("application/json"), None), by_header);
+        }
         let by_protobuf = intake::parse(&bytes(|b| intake.encode(b)), Some("application/x-protobuf"), None);
         prop_assert_eq!(by_protobuf.map(|intake| fingerprint(&intake)), Ok(fingerprint(&intake)));
     }
@@ -124,7 +132,7 @@ proptest! {
     fn no_bytes_make_the_parser_panic(
         value in vec(any::<u8>(), 0..300),
         content_type in option::of(prop_oneof![Just("application/json"), Just("application/x-protobuf"), Just("?")]),
-        kind in option::of(prop_oneof![Just("payment"), Just("account.open"), Just("account.fund"), Just("?")]),
+        kind in option::of(prop_oneof![Just("payment"), Just("account.open"), Just("account.fund"), Just("account.close"), Just("?")]),
     ) {
         let _ = intake::parse(&value, content_type, kind);
         decode_everything(&value);

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kpay_domain::{AccountId, Intake, intake};
+use kpay_domain::{AccountId, Intake, Malformed, PaymentId, StatusChange, intake};
 
 use super::App;
 use super::accept::{Order, json};
-use super::dto::{AccountView, NewAccount, NewFunding, OpeningView, PaymentStatus, PaymentView};
+use super::dto::{AccountView, NewAccount, NewChange, NewFunding, OpeningView, PaymentStatus, PaymentView};
 use super::extract::{IdOf, JsonBody, Prefer};
 use super::payments::{location, made_id};
 use super::peers::{Answer, AskError, Question};
@@ -94,15 +94,126 @@ pub(super) async fn fund(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
     let made = made_id();
-    let intake = intake::fund_from_json(&body, Some(account.clone()), Some(made.clone()))
-        .map_err(|malformed| Problem::malformed(&malformed))?;
-    if matches!(&intake, Intake::Account(command) if command.account != account) {
+    let intake = intake::fund_from_json(&body, Some(account.clone()), Some(made.clone()));
+    command(&app, intake, &account, &made, prefer).await
+}
+
+/// Takes a command in that was read for `account`, and that has the id `made` when its sender gave none.
+async fn command(
+    app: &App,
+    intake: Result<Intake, Malformed>,
+    account: &AccountId,
+    made: &PaymentId,
+    prefer: Prefer,
+) -> Result<Response, Rejected> {
+    let intake = intake.map_err(|malformed| Problem::malformed(&malformed))?;
+    if matches!(&intake, Intake::Account(command) if command.account != *account) {
         return Err(Problem::account_differs().into());
     }
-    let id_from_caller = *intake.id() != made;
+    let id_from_caller = intake.id() != made;
     let view = PaymentView { note: app.note("command"), ..PaymentView::accepted(&intake) };
     let location = location(intake.id());
     Ok(app.accept(&Order { intake, id_from_caller, prefer, location }, view).await?)
+}
+
+/// Freeze an account: it neither pays nor is paid until it is unfrozen.
+///
+/// The outcome is rejected with unknown_account, account_closed, or account_frozen when it is frozen already. A payment that
+/// is on its way to it is reversed.
+#[utoipa::path(
+    post, path = "/v1/accounts/{id}/freeze", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice"),
+        ("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewChange,
+    responses(CommandAnswers),
+)]
+pub(super) async fn freeze(
+    State(app): State<Arc<App>>,
+    IdOf(account): IdOf<AccountId>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    change(&app, StatusChange::Freeze, &account, prefer, &body).await
+}
+
+/// Unfreeze an account: it takes part again.
+///
+/// The outcome is rejected with unknown_account, account_closed, or account_not_frozen.
+#[utoipa::path(
+    post, path = "/v1/accounts/{id}/unfreeze", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice"),
+        ("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewChange,
+    responses(CommandAnswers),
+)]
+pub(super) async fn unfreeze(
+    State(app): State<Arc<App>>,
+    IdOf(account): IdOf<AccountId>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    change(&app, StatusChange::Unfreeze, &account, prefer, &body).await
+}
+
+/// Close an account for good. Only one that holds nothing.
+///
+/// The outcome is rejected with unknown_account, account_closed, account_frozen, or balance_not_zero.
+#[utoipa::path(
+    post, path = "/v1/accounts/{id}/close", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice"),
+        ("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewChange,
+    responses(CommandAnswers),
+)]
+pub(super) async fn close(
+    State(app): State<Arc<App>>,
+    IdOf(account): IdOf<AccountId>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    change(&app, StatusChange::Close, &account, prefer, &body).await
+}
+
+async fn change(
+    app: &App,
+    to: StatusChange,
+    account: &AccountId,
+    prefer: Prefer,
+    body: &[u8],
+) -> Result<Response, Rejected> {
+    let made = made_id();
+    let intake = intake::change_from_json(body, to, Some(account.clone()), Some(made.clone()));
+    command(app, intake, account, &made, prefer).await
+}
+
+/// What a command to an account is answered with.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code)] // described, never made
+enum CommandAnswers {
+    /// Accepted; `location` says where the command is found
+    #[response(status = 202, headers(("location" = String), ("preference-applied" = String)))]
+    Accepted(PaymentView),
+    /// The command's outcome, by `Prefer: wait`
+    #[response(status = 200, headers(("preference-applied" = String)))]
+    Outcome(PaymentView),
+    /// Cannot be read
+    #[response(status = 400, content_type = "application/problem+json")]
+    Unreadable(Problem),
+    /// idempotency_conflict: the id was used before with another body
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// body_too_large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// content_type_unknown
+    #[response(status = 415, content_type = "application/problem+json")]
+    ContentType(Problem),
+    /// kafka_unavailable: send the same request again
+    #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
+    Unavailable(Problem),
 }
 
 /// Look at an account: the live balance, asked of the pod that keeps it.

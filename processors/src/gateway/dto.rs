@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Reference};
+use kpay_domain::{AccountCommand, Currency, Intake, Payment, Reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -73,6 +73,15 @@ pub struct NewFunding {
     pub id: Option<String>,
     /// Above zero; without a currency it is the account's own.
     pub amount: Amount,
+}
+
+/// A change of whether an account takes part.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"id": "z-1"}))]
+pub struct NewChange {
+    /// The idempotency key. Made here when it is left out.
+    #[schema(example = "z-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
 }
 
 /// Where a payment or an account command is.
@@ -189,14 +198,10 @@ impl PaymentView {
     }
 
     fn of_command(command: &AccountCommand) -> Self {
-        let (kind, minor, currency) = match &command.action {
-            Action::Open { currency, funding_minor } => ("account_opened", *funding_minor, currency),
-            Action::Fund { amount_minor, currency } => ("account_funded", *amount_minor, currency),
-        };
         Self {
-            kind: Some(kind.to_owned()),
+            kind: Some(command.action.kind().to_owned()),
             account: Some(command.account.as_str().to_owned()),
-            amount: Some(amount(minor, currency.as_ref())),
+            amount: command.action.amount().map(|(minor, currency)| amount(minor, currency)),
             ..Self::empty(command.id.as_str(), PaymentStatus::Accepted)
         }
     }

@@ -149,7 +149,7 @@ fn opened(intake: &Intake) -> Option<&AccountId> {
     match intake {
         Intake::Account(command) => match command.action {
             Action::Open { .. } if command.id != default_open_id(&command.account) => Some(&command.account),
-            Action::Open { .. } | Action::Fund { .. } => None,
+            Action::Open { .. } | Action::Fund { .. } | Action::Change(_) => None,
         },
         Intake::Payment(_) => None,
     }

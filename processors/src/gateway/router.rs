@@ -19,7 +19,7 @@ use super::{App, accounts, payments, pipeline};
 /// Longer than the longest wait with all that may come before.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/accounts, GET /v1/accounts/{id}, \
-    POST /v1/accounts/{id}/fund, GET /v1/pipeline; described by /openapi.json\n";
+    POST /v1/accounts/{id}/fund|freeze|unfreeze|close, GET /v1/pipeline; described by /openapi.json\n";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,7 +32,7 @@ const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/ac
     servers((url = "/")),
     tags(
         (name = "payments", description = "Pay, and see what became of it"),
-        (name = "accounts", description = "Open, fund and look at accounts"),
+        (name = "accounts", description = "Open, fund, freeze, close and look at accounts"),
         (name = "pipeline", description = "The pipeline as a whole"),
     ),
 )]
@@ -45,6 +45,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(accounts::open))
         .routes(routes!(accounts::get))
         .routes(routes!(accounts::fund))
+        .routes(routes!(accounts::freeze))
+        .routes(routes!(accounts::unfreeze))
+        .routes(routes!(accounts::close))
         .routes(routes!(pipeline::get))
 }
 

@@ -1,7 +1,7 @@
 use super::{Account, AccountStatus, BALANCE_MAX, Decision, Next, decide};
 use crate::{
     AccountCommand, AccountId, Action, Attributes, Command, Currency, EntryKind, Intake, Money, Outcome,
-    Payment, PaymentId, Reason, Status,
+    Payment, PaymentId, Reason, Status, StatusChange,
 };
 
 fn currency(text: &str) -> Currency {
@@ -220,5 +220,46 @@ fn a_funding_is_checked_in_the_order() {
     ];
     for (account, command, reason) in table {
         assert_eq!(rejection(decide(account.as_ref(), command, 9)), Some(reason), "{account:?}");
+    }
+}
+
+#[test]
+fn a_change_of_status_is_an_entry_that_moves_nothing() {
+    let table = [
+        (AccountStatus::Open, StatusChange::Freeze, EntryKind::Frozen, AccountStatus::Frozen),
+        (AccountStatus::Frozen, StatusChange::Unfreeze, EntryKind::Unfrozen, AccountStatus::Open),
+        (AccountStatus::Open, StatusChange::Close, EntryKind::Closed, AccountStatus::Closed),
+    ];
+    for (before, change, kind, after) in table {
+        let balance_minor = if change == StatusChange::Close { 0 } else { 70 };
+        let before = account(balance_minor, "EUR", before);
+        let Decision { entry, next } = decide(Some(&before), administer(Action::Change(change)), 9);
+        let entry = entry.unwrap();
+        assert_eq!((entry.kind, entry.amount.minor), (kind, 0));
+        assert_eq!(entry.state(), Account { version: 5, ..account(balance_minor, "EUR", after) });
+        let Next::Outcome(outcome) = next else { panic!("the command ends") };
+        assert_eq!(outcome.status, Status::Confirmed);
+    }
+}
+
+#[test]
+fn a_change_of_status_is_checked_in_the_order() {
+    let of = |status| Some(account(1, "USD", status));
+    let (open, frozen, closed) = (AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed);
+    let table = [
+        (None, StatusChange::Freeze, Reason::UnknownAccount),
+        (of(closed), StatusChange::Freeze, Reason::AccountClosed),
+        (of(frozen), StatusChange::Freeze, Reason::AccountFrozen),
+        (None, StatusChange::Unfreeze, Reason::UnknownAccount),
+        (of(closed), StatusChange::Unfreeze, Reason::AccountClosed),
+        (of(open), StatusChange::Unfreeze, Reason::AccountNotFrozen),
+        (None, StatusChange::Close, Reason::UnknownAccount),
+        (of(closed), StatusChange::Close, Reason::AccountClosed),
+        (of(frozen), StatusChange::Close, Reason::AccountFrozen),
+        (of(open), StatusChange::Close, Reason::BalanceNotZero),
+    ];
+    for (account, change, reason) in table {
+        let decision = decide(account.as_ref(), administer(Action::Change(change)), 9);
+        assert_eq!(rejection(decision), Some(reason), "{account:?} {change:?}");
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     ids::{AccountId, IdError, PaymentId},
     malformed::Malformed,
     money::{Currency, Money},
-    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference},
+    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, StatusChange},
 };
 
 /// Every field of every body.
@@ -98,22 +98,40 @@ pub fn fund_from_json(
     id: Option<PaymentId>,
 ) -> Result<Intake, Malformed> {
     let body = body(value)?;
+    command(&body, account, id, || {
+        let (amount_minor, currency) = amount(body.amount)?;
+        Ok(Action::Fund { amount_minor, currency })
+    })
+}
+
+/// Reads a change of an account's status: `{"id", "account", "occurredAtMs"?}`. `account` and `id` stand in where the
+/// body has none; what is to change is said elsewhere.
+pub fn change_from_json(
+    value: &[u8],
+    change: StatusChange,
+    account: Option<AccountId>,
+    id: Option<PaymentId>,
+) -> Result<Intake, Malformed> {
+    command(&body(value)?, account, id, || Ok(Action::Change(change)))
+}
+
+fn command(
+    body: &Body<'_>,
+    account: Option<AccountId>,
+    id: Option<PaymentId>,
+    action: impl FnOnce() -> Result<Action, Malformed>,
+) -> Result<Intake, Malformed> {
     let id = payment_id("id", body.id)?.or(id).ok_or_else(|| Malformed::missing("id"))?;
     let account = match body.account {
         Some(_) => required_account("account", body.account)?,
         None => account.ok_or_else(|| Malformed::missing("account"))?,
     };
-    let (amount_minor, currency) = amount(body.amount)?;
+    let action = action()?;
     let occurred_at_ms = occurred_at(body.occurred_at_ms)?;
-    Ok(Intake::Account(AccountCommand {
-        id,
-        account,
-        action: Action::Fund { amount_minor, currency },
-        occurred_at_ms,
-    }))
+    Ok(Intake::Account(AccountCommand { id, account, action, occurred_at_ms }))
 }
 
-/// Tells the kind by the fields: `account` is a funding's alone, `from`, `to` and `amount` are a payment's.
+/// Tells the kind by the fields: `account` is taken for a funding's (a change of status has to say its kind), `from`, `to` and `amount` are a payment's.
 pub(super) fn infer(value: &[u8]) -> Result<Kind, Malformed> {
     let body = body(value)?;
     if body.account.is_some() {

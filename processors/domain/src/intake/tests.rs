@@ -129,7 +129,8 @@ fn the_kind_is_by_the_header_or_by_the_fields() {
     }
     assert!(is(r#"{"id":"alice"}"#, Some("account.open")).is_ok(), "the header suffices");
     assert_eq!(wrong(r#"{"id":"alice"}"#, None), ("kind_unknown", "body"));
-    assert_eq!(wrong(opening, Some("account.close")), ("kind_unknown", "kpay-kind"));
+    assert_eq!(wrong(opening, Some("account.burn")), ("kind_unknown", "kpay-kind"));
+    assert_eq!(wrong(opening, Some("account.close")), ("field_missing", "account"));
     assert_eq!(wrong(opening, Some("payment")), ("field_missing", "from"));
     assert_eq!(wrong(opening, Some("account.fund")), ("field_missing", "account"));
 }

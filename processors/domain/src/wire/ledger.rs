@@ -26,6 +26,9 @@ impl LedgerEntry {
             EnumValue::Known(Kind::KIND_DEBIT) => EntryKind::Debit,
             EnumValue::Known(Kind::KIND_CREDIT) => EntryKind::Credit,
             EnumValue::Known(Kind::KIND_REVERSE) => EntryKind::Reverse,
+            EnumValue::Known(Kind::KIND_FROZEN) => EntryKind::Frozen,
+            EnumValue::Known(Kind::KIND_UNFROZEN) => EntryKind::Unfrozen,
+            EnumValue::Known(Kind::KIND_CLOSED) => EntryKind::Closed,
             EnumValue::Known(Kind::KIND_UNSPECIFIED) => return Err(Malformed::missing("kind")),
             EnumValue::Unknown(_) => {
                 return Err(Malformed::new("enum_unknown", "kind", "of a newer release"));
@@ -56,6 +59,9 @@ impl LedgerEntry {
             EntryKind::Debit => Kind::KIND_DEBIT,
             EntryKind::Credit => Kind::KIND_CREDIT,
             EntryKind::Reverse => Kind::KIND_REVERSE,
+            EntryKind::Frozen => Kind::KIND_FROZEN,
+            EntryKind::Unfrozen => Kind::KIND_UNFROZEN,
+            EntryKind::Closed => Kind::KIND_CLOSED,
         };
         let view = proto::LedgerEntryView {
             account: self.account.as_str(),

@@ -1,15 +1,16 @@
 //! Intake, and what the other messages carry of it.
 
-use buffa::MapView;
+use buffa::{EnumValue, MapView};
 
 use super::{append, proto, time, view};
 use crate::{
     ids::{AccountId, IdError, PaymentId},
     malformed::Malformed,
     money::{Currency, Money},
-    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference},
+    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, StatusChange},
 };
 use proto::__buffa::view::oneof::{account_command::Action as ActionView, intake::Body};
+use proto::change_status::Change;
 
 impl Intake {
     /// Reads a record of payment.incoming in protobuf; [`crate::intake::parse`] reads every form.
@@ -92,6 +93,15 @@ pub(super) fn read_command(view: &proto::AccountCommandView<'_>) -> Result<Accou
             amount_minor: fund.amount_minor,
             currency: currency_if_any("amount.currency", fund.currency)?,
         },
+        Some(ActionView::Status(status)) => Action::Change(match status.change {
+            EnumValue::Known(Change::CHANGE_FREEZE) => StatusChange::Freeze,
+            EnumValue::Known(Change::CHANGE_UNFREEZE) => StatusChange::Unfreeze,
+            EnumValue::Known(Change::CHANGE_CLOSE) => StatusChange::Close,
+            EnumValue::Known(Change::CHANGE_UNSPECIFIED) => return Err(Malformed::missing("change")),
+            EnumValue::Unknown(_) => {
+                return Err(Malformed::new("enum_unknown", "change", "of a newer release"));
+            }
+        }),
         None => return Err(Malformed::missing("action")),
     };
     Ok(AccountCommand {
@@ -111,6 +121,14 @@ pub(super) fn command_view(command: &AccountCommand) -> proto::AccountCommandVie
         Action::Fund { amount_minor, currency } => ActionView::Fund(Box::new(proto::FundAccountView {
             amount_minor: *amount_minor,
             currency: currency.as_ref().map_or("", Currency::as_str),
+        })),
+        Action::Change(change) => ActionView::Status(Box::new(proto::ChangeStatusView {
+            change: EnumValue::Known(match change {
+                StatusChange::Freeze => Change::CHANGE_FREEZE,
+                StatusChange::Unfreeze => Change::CHANGE_UNFREEZE,
+                StatusChange::Close => Change::CHANGE_CLOSE,
+            }),
+            ..proto::ChangeStatusView::default()
         })),
     };
     proto::AccountCommandView {

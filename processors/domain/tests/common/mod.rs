@@ -3,7 +3,7 @@
 
 use kpay_domain::{
     Account, AccountCommand, AccountId, AccountStatus, Action, Attributes, Command, Currency, EntryKind,
-    Intake, LedgerEntry, Money, Outcome, Payment, PaymentId, Reason, Reference, Status,
+    Intake, LedgerEntry, Money, Outcome, Payment, PaymentId, Reason, Reference, Status, StatusChange,
 };
 use proptest::{collection::btree_map, option, prelude::*};
 
@@ -91,10 +91,15 @@ pub(crate) fn any_account_command() -> impl Strategy<Value = AccountCommand> {
             .prop_map(|(currency, funding_minor)| Action::Open { currency, funding_minor }),
         (option::of(any_currency()), any_minor())
             .prop_map(|(currency, amount_minor)| Action::Fund { amount_minor, currency }),
+        any_change().prop_map(Action::Change),
     ];
     (any_payment_id(), any_account_id(), action, any_time()).prop_map(
         |(id, account, action, occurred_at_ms)| AccountCommand { id, account, action, occurred_at_ms },
     )
+}
+
+pub(crate) fn any_change() -> impl Strategy<Value = StatusChange> {
+    proptest::sample::select(StatusChange::ALL.to_vec())
 }
 
 pub(crate) fn any_intake() -> impl Strategy<Value = Intake> {
@@ -158,8 +163,16 @@ pub(crate) fn any_account() -> impl Strategy<Value = Account> {
 }
 
 pub(crate) fn any_entry() -> impl Strategy<Value = LedgerEntry> {
-    let kinds =
-        [EntryKind::Opened, EntryKind::Funded, EntryKind::Debit, EntryKind::Credit, EntryKind::Reverse];
+    let kinds = [
+        EntryKind::Opened,
+        EntryKind::Funded,
+        EntryKind::Debit,
+        EntryKind::Credit,
+        EntryKind::Reverse,
+        EntryKind::Frozen,
+        EntryKind::Unfrozen,
+        EntryKind::Closed,
+    ];
     (
         any_account_id(),
         proptest::sample::select(kinds.to_vec()),
