@@ -80,7 +80,7 @@ impl LogError {
 pub enum Start {
     /// The first record that is still there.
     Beginning,
-    /// The first record written at or after this time, in milliseconds since 1970.
+    /// The first record written at or after this time, in milliseconds since 1970; perhaps with some before it.
     Timestamp(i64),
     /// This offset.
     Offset(i64),

@@ -91,22 +91,21 @@ impl State {
     ) -> Result<(), StoreError> {
         let (first, end) = self.ends(topic, partition)?;
         let until = if let Until::Offset(until) = until { until.min(end) } else { end };
-        let (mut next, mut from_ms) = match from {
-            Start::Beginning => (first, None),
-            Start::Offset(offset) => (offset.max(first), None),
-            Start::Timestamp(at_ms) => (self.offset_at(topic, partition, at_ms)?, Some(at_ms)),
+        let mut next = match from {
+            Start::Beginning => first,
+            Start::Offset(offset) => offset.max(first),
+            Start::Timestamp(at_ms) => self.offset_at(topic, partition, at_ms)?,
         };
         while next < until {
             let Some(mut cursor) = self.cursor_at(topic, partition, next)? else { break };
             let end = cursor.end();
             while let Some(parts) = cursor.next().map_err(|_| self.unreadable(topic, partition, next))? {
-                if parts.offset < next || from_ms.is_some_and(|at_ms| parts.timestamp_ms < at_ms) {
+                if parts.offset < next {
                     continue;
                 }
                 if parts.offset >= until {
                     break;
                 }
-                from_ms = None;
                 each(&parts.record(partition));
             }
             next = end;
