@@ -13,15 +13,18 @@ mod peers;
 mod phase;
 mod pipeline;
 
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use kpay_control::validate::ValidatedPipeline;
+use kpay_crds::Phase;
 use kpay_domain::Currency;
 use kpay_streams::embedded::{Limits, Store};
 use kpay_streams::worker::Settings;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -33,6 +36,7 @@ use crate::args::LocalArgs;
 use crate::gateway::{self, Backends};
 use crate::names::{Names, StageName, TopicName};
 use crate::pod::control::PodControl;
+use crate::pod::phase::Learned;
 use crate::pod::queries::Queries;
 use crate::pod::workers::{Plan, Stage};
 
@@ -50,6 +54,13 @@ pub(crate) struct Local {
     pub(crate) queries: Queries,
 }
 
+impl Local {
+    /// What the stage says of itself, as its readers in a cluster read it.
+    pub(crate) fn report<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_slice(&serde_json::to_vec(&self.control.report())?)
+    }
+}
+
 /// Runs everything until `shutdown` turns true, or a worker fails.
 pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow::Result<()> {
     let source = Source::open(args.file.clone())?;
@@ -59,6 +70,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         .with_context(|| format!("--listen: cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let folder = args.data_dir.map_or_else(default_folder, Ok)?;
+    prepare(&folder).with_context(|| format!("--data-dir {}", folder.display()))?;
     let topics = logs::topics(&pipeline);
     let store = {
         let folder = folder.clone();
@@ -105,7 +117,15 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         appender: Arc::new(EmbeddedAppender::new(store, &pipeline)?),
         peers: Arc::new(LocalPeers::new(stages)),
     };
-    tell(&pipeline, &address.to_string(), &folder);
+    tokio::spawn({
+        let (pipeline, mut learned) = (pipeline.clone(), learned.clone());
+        async move {
+            let settled = |learned: &Option<Learned>| learned.is_some_and(|l| l.phase != Phase::Pending);
+            if learned.wait_for(settled).await.is_ok() {
+                tell(&pipeline, &address.to_string(), &folder);
+            }
+        }
+    });
     let (stop_gateway, mut stopped) = watch::channel(false);
     let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
     let served = tokio::spawn(gateway::serve(listener, backends, learned, Arc::default(), stopped));
@@ -182,8 +202,16 @@ async fn keep_within(store: Store, pipeline: ValidatedPipeline) {
     }
 }
 
+/// Makes the folder, for its owner alone; refuses one that holds something else.
+fn prepare(folder: &Path) -> anyhow::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let empty = std::fs::read_dir(folder)?.next().is_none();
+    ensure!(empty || folder.join("lock").exists(), "holds something else; give an empty or a new folder");
+    Ok(())
+}
+
 /// Tells how to go on, in lines that may be pasted.
-fn tell(pipeline: &ValidatedPipeline, address: &str, folder: &std::path::Path) {
+fn tell(pipeline: &ValidatedPipeline, address: &str, folder: &Path) {
     eprintln!(
         "kpay: pipeline {}/{} on http://{address}, data in {}",
         pipeline.namespace,

@@ -18,6 +18,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     log(&cli.command);
+    let for_people = matches!(cli.command, Command::Local(_));
     // Workers are threads of their own; these serve HTTP and the watch.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let result = match runtime {
@@ -26,6 +27,10 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if for_people => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             error!(error = format!("{error:#}"), "leaving");
             ExitCode::FAILURE

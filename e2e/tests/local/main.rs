@@ -114,6 +114,12 @@ fn the_file_pauses_and_resumes_and_what_comes_meanwhile_is_kept_over_a_restart()
     local.start()?;
     local.rest.open("alice", 1_000)?;
     local.rest.open("bob", 0)?;
+    // Rejected, and counted all the same: two of them share a partition, and their sum is beyond 64 bits.
+    for number in 0..9 {
+        let body = payment(&format!("big-{number}"), "nobody", "bob", i64::MAX);
+        let answer = local.rest.post("/v1/payments", &body, Some(30))?;
+        assert_eq!(answer.text("status"), "rejected", "{answer:?}");
+    }
     local.desire("Paused")?;
     local.wait_for_phase("Paused", |phase| phase == "Paused")?;
     let answer = local.rest.post("/v1/payments", &payment("p-1", "alice", "bob", 250), None)?;

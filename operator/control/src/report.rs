@@ -46,7 +46,7 @@ pub struct PartitionReport {
     pub count: i64,
     /// Their value in minor units by currency.
     #[serde(default)]
-    pub value: BTreeMap<String, i64>,
+    pub value: BTreeMap<String, i128>,
 }
 
 /// How far a partition is.
@@ -73,7 +73,37 @@ pub struct Figures {
     pub latency_p99_ms: f64,
     /// Finished since midnight UTC.
     #[serde(default)]
-    pub today: Amounts,
+    pub today: Totals,
+}
+
+/// A number of payments and their value. Wider than one payment: anybody may ask for amounts up to the largest there is,
+/// and each is counted, also when it is rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Totals {
+    /// How many.
+    #[serde(default)]
+    pub count: i64,
+    /// In minor units by currency.
+    #[serde(default)]
+    pub value: BTreeMap<String, i128>,
+}
+
+impl Totals {
+    /// As the status holds it; a value beyond its range stands at its end.
+    pub fn amounts(&self) -> Amounts {
+        let clamped =
+            |value: i128| i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
+        let value = self.value.iter().map(|(currency, value)| (currency.clone(), clamped(*value)));
+        Amounts { count: self.count, value: value.collect() }
+    }
+
+    fn add(&mut self, count: i64, value: &BTreeMap<String, i128>) {
+        self.count = self.count.saturating_add(count);
+        for (currency, amount) in value {
+            let sum = self.value.entry(currency.clone()).or_default();
+            *sum = sum.saturating_add(*amount);
+        }
+    }
 }
 
 /// Why a pod gave no report.
@@ -112,14 +142,14 @@ pub fn in_flight(reports: &Reports) -> Amounts {
             value.insert(currency.clone(), rest);
         }
     }
-    Amounts { count: accepted.count.saturating_sub(finished.count).max(0), value }
+    Totals { count: accepted.count.saturating_sub(finished.count).max(0), value }.amounts()
 }
 
 /// Payments and value that the pods of a stage report.
-pub fn sum(reports: &Reports, stage: Component) -> Amounts {
-    let mut total = Amounts::default();
+pub fn sum(reports: &Reports, stage: Component) -> Totals {
+    let mut total = Totals::default();
     for partition in answered(reports).filter(|r| r.stage == stage).flat_map(|r| &r.partitions) {
-        add(&mut total, partition.count, &partition.value);
+        total.add(partition.count, &partition.value);
     }
     total
 }
@@ -131,15 +161,27 @@ pub fn figures(reports: &Reports) -> Option<Figures> {
         let total = all.get_or_insert_with(Figures::default);
         total.per_second += figures.per_second;
         total.latency_p99_ms = total.latency_p99_ms.max(figures.latency_p99_ms);
-        add(&mut total.today, figures.today.count, &figures.today.value);
+        total.today.add(figures.today.count, &figures.today.value);
     }
     all
 }
 
-fn add(total: &mut Amounts, count: i64, value: &BTreeMap<String, i64>) {
-    total.count = total.count.saturating_add(count);
-    for (currency, amount) in value {
-        let sum = total.value.entry(currency.clone()).or_default();
-        *sum = sum.saturating_add(*amount);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_beyond_64_bits_is_understood_and_told_as_far_as_the_status_goes() {
+        let value = "27670116110564327421"; // 3 × (2^63 − 1)
+        let json = format!(
+            r#"{{"pod": "p", "stage": "inflight", "epoch": 1, "partitions": [
+                {{"partition": 0, "state": "running", "count": 3, "value": {{"USD": {value}, "EUR": -{value}}}}}]}}"#
+        );
+        let report: ControlReport = serde_json::from_str(&json).unwrap();
+        let reports: Reports = [("p".to_owned(), Ok(report))].into();
+        let total = sum(&reports, Component::Inflight);
+        assert_eq!(total.value.get("USD"), Some(&value.parse().unwrap()));
+        assert_eq!(total.amounts().value, [("EUR".into(), i64::MIN), ("USD".into(), i64::MAX)].into());
+        assert_eq!(in_flight(&reports).value, [("USD".into(), i64::MAX)].into());
     }
 }

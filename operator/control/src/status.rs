@@ -85,7 +85,7 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
     if let Some(figures) = figures(input.reports) {
         status.per_second = Some(rounded(figures.per_second));
         status.latency_p99_ms = Some(rounded(figures.latency_p99_ms));
-        status.confirmed_today = Some(figures.today);
+        status.confirmed_today = Some(figures.today.amounts());
     }
     let phase = status.phase.unwrap_or(Phase::Pending);
     let verdicts = [

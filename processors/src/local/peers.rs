@@ -46,11 +46,8 @@ impl Peers for LocalPeers {
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
         async move {
             let local = self.of(stage)?;
-            let said = serde_json::to_value(local.control.report()).and_then(serde_json::from_value);
-            Ok(Controls {
-                partitions: local.partitions,
-                pods: vec![said.map_err(|_| AskError::Unreachable)?],
-            })
+            let said = local.report().map_err(|_| AskError::Unreachable)?;
+            Ok(Controls { partitions: local.partitions, pods: vec![said] })
         }
         .boxed()
     }

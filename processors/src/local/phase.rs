@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kpay_control::drain::{Evidence, GroupProgress, flowing, prove};
+use kpay_control::drain::{Blocker, Evidence, GroupProgress, flowing, prove};
 use kpay_control::names::Component;
 use kpay_control::phase::{Facts, next};
 use kpay_control::report::{NoReport, Reports, answered};
@@ -21,6 +21,8 @@ use crate::pod::phase::Learned;
 
 /// Between two looks at the file and, while a phase waits for something, at the stages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// After so long it is told why a drain has not ended.
+const LATE: Duration = Duration::from_secs(3);
 
 /// How far the groups of the stages are.
 pub(super) type Progress = Box<dyn Fn(Component) -> GroupProgress + Send + Sync>;
@@ -35,13 +37,15 @@ pub(super) async fn drive(
     gates: Vec<Arc<Gate>>,
 ) {
     let (mut phase, mut epoch) = (None, 0_u64);
+    let mut late = Late::default();
     loop {
         match source.changed() {
             None => {}
             Some(Ok(changed)) => pipeline = follow(pipeline, &changed),
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
-        let facts = facts(phase, epoch, &stages, &progress);
+        let (facts, blockers) = facts(phase, epoch, &stages, &progress);
+        late.look(phase, &blockers);
         if let Some(transition) = next(phase, pipeline.desired, facts) {
             epoch += 1;
             phase = Some(transition.to);
@@ -67,23 +71,45 @@ fn follow(running: ValidatedPipeline, changed: &ValidatedPipeline) -> ValidatedP
     followed
 }
 
-fn facts(phase: Option<Phase>, epoch: u64, stages: &[Local], progress: &Progress) -> Facts {
+/// Tells once what keeps a drain from its end.
+#[derive(Default)]
+struct Late {
+    since: Option<Instant>,
+    told: bool,
+}
+
+impl Late {
+    fn look(&mut self, phase: Option<Phase>, blockers: &[Blocker]) {
+        if phase != Some(Phase::Draining) || blockers.is_empty() {
+            *self = Self::default();
+            return;
+        }
+        let since = self.since.get_or_insert_with(Instant::now);
+        if !self.told && since.elapsed() >= LATE {
+            self.told = true;
+            let blockers: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+            warn!(blockers = blockers.join("; "), "the drain goes on");
+        }
+    }
+}
+
+fn facts(phase: Option<Phase>, epoch: u64, stages: &[Local], progress: &Progress) -> (Facts, Vec<Blocker>) {
     let ready = stages.iter().all(|local| local.control.restored());
     let mut facts = Facts { valid: true, ready, ..Facts::default() };
+    let mut blockers = Vec::new();
     if matches!(phase, Some(Phase::Draining | Phase::Resuming)) {
         let evidence = evidence(epoch, stages, progress);
         let figures = answered(&evidence.reports).find_map(|report| report.figures.as_ref());
-        facts.drained = prove(&evidence).is_empty();
+        blockers = prove(&evidence);
+        facts.drained = blockers.is_empty();
         facts.flowing = flowing(&evidence, figures.map_or(0.0, |figures| figures.per_second));
     }
-    facts
+    (facts, blockers)
 }
 
 fn evidence(epoch: u64, stages: &[Local], progress: &Progress) -> Evidence {
-    let report = |local: &Local| {
-        let said = serde_json::to_value(local.control.report()).and_then(serde_json::from_value);
-        (local.control.pod().to_owned(), said.map_err(|_| NoReport::Garbled))
-    };
+    let report =
+        |local: &Local| (local.control.pod().to_owned(), local.report().map_err(|_| NoReport::Garbled));
     let reports: Reports = stages.iter().map(report).collect();
     let component = |local: &Local| local.stage.component();
     Evidence {

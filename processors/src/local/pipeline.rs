@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use kpay_control::validate::{DefaultImage, ValidatedPipeline, validate};
 use kpay_crds::{PaymentPipeline, PullPolicy};
 
 /// What runs when no file is given: everything at its default.
 const DEFAULT: &str = include_str!("../../../manifests/payments.yaml");
+const API_VERSION: &str = "kpay.dev/v1alpha1";
+const KIND: &str = "PaymentPipeline";
 
 /// When the file was written, and its length: a write that is under way has another than the whole.
 type Written = (SystemTime, u64);
@@ -23,7 +25,7 @@ impl Source {
     /// A file, or what runs without one. The file has to be there.
     pub(super) fn open(file: Option<PathBuf>) -> anyhow::Result<Self> {
         if let Some(path) = &file {
-            std::fs::metadata(path).with_context(|| format!("-f {}", path.display()))?;
+            std::fs::metadata(path).with_context(|| format!("--file {}", path.display()))?;
         }
         let mut source = Self { file, seen: None };
         source.seen = source.written();
@@ -38,22 +40,23 @@ impl Source {
     /// The pipeline as the file has it now.
     pub(super) fn read(&self) -> anyhow::Result<ValidatedPipeline> {
         let Some(path) = &self.file else { return parse(DEFAULT) };
-        let text = std::fs::read_to_string(path).with_context(|| format!("-f {}", path.display()))?;
-        parse(&text).with_context(|| format!("-f {}", path.display()))
+        let text = std::fs::read_to_string(path).with_context(|| format!("--file {}", path.display()))?;
+        parse(&text).with_context(|| format!("--file {}", path.display()))
     }
 
-    /// The pipeline when the file was written since the last look.
+    /// The pipeline when the file was written, or taken away, since the last look.
     pub(super) fn changed(&mut self) -> Option<anyhow::Result<ValidatedPipeline>> {
-        let written = self.written()?;
-        if self.seen == Some(written) {
+        let written = self.written();
+        if self.seen == written {
             return None;
         }
-        self.seen = Some(written);
+        self.seen = written;
         Some(self.read())
     }
 }
 
 fn parse(text: &str) -> anyhow::Result<ValidatedPipeline> {
+    check_fields(text)?;
     let mut resource: PaymentPipeline = serde_saphyr::from_str(text).context("not a PaymentPipeline")?;
     // As kubectl does.
     resource.metadata.namespace.get_or_insert_with(|| "default".to_owned());
@@ -66,6 +69,22 @@ fn parse(text: &str) -> anyhow::Result<ValidatedPipeline> {
         Ok(pipeline) => Ok(pipeline),
         Err(invalid) => bail!(invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
     }
+}
+
+/// That it is one of ours, and that no field is misspelt: its default would stand in for it.
+fn check_fields(text: &str) -> anyhow::Result<()> {
+    let mut value: serde_json::Map<String, serde_json::Value> =
+        serde_saphyr::from_str(text).context("not a PaymentPipeline")?;
+    for (field, right) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+        let found = value.remove(field).unwrap_or_default();
+        ensure!(found == right, "{field}: {found} is not {right}");
+    }
+    let mut unknown = Vec::new();
+    let note = |path: serde_ignored::Path<'_>| unknown.push(path.to_string());
+    // What is wrong otherwise is told better by the text itself.
+    drop(serde_ignored::deserialize::<_, _, PaymentPipeline>(serde_json::Value::Object(value), note));
+    ensure!(unknown.is_empty(), "{}: no such field", unknown.join(", "));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -85,7 +104,17 @@ mod tests {
         let wrong = super::DEFAULT.replace("currency: USD", "idempotencyWindow: soon");
         let said = format!("{:#}", parse(&wrong).unwrap_err());
         assert!(said.contains("spec.accounts.idempotencyWindow") && said.contains("`soon`"), "{said}");
-        let said = format!("{:#}", parse("kind: PaymentPipeline").unwrap_err());
-        assert!(said.contains("not a PaymentPipeline"), "{said}");
+        for (wrong, told) in [
+            (super::DEFAULT.replace("desiredPhase", "desiredPhaze"), "spec.desiredPhaze: no such field"),
+            (super::DEFAULT.replace("Running\n", "Walking\n"), "Walking"),
+            (
+                super::DEFAULT.replace("kind: PaymentPipeline", "kind: Pod"),
+                "kind: \"Pod\" is not PaymentPipeline",
+            ),
+            ("kind: PaymentPipeline".to_owned(), "apiVersion"),
+        ] {
+            let said = format!("{:#}", parse(&wrong).unwrap_err());
+            assert!(said.contains(told), "{told}: {said}");
+        }
     }
 }
