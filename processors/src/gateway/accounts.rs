@@ -21,7 +21,7 @@ use crate::names::StageName;
 ///
 /// The opening is a command with an id and an outcome of its own, which `/v1/payments/{commandId}` shows.
 #[utoipa::path(
-    post, path = "/v1/accounts", tag = "accounts",
+    post, operation_id = "open_account", path = "/v1/accounts", tag = "accounts",
     params(("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
     request_body = NewAccount,
@@ -65,7 +65,7 @@ fn opening(app: &App, account: &AccountId, command_id: &str) -> OpeningView {
 
 /// Put money from outside into an account.
 #[utoipa::path(
-    post, path = "/v1/accounts/{id}/fund", tag = "accounts",
+    post, operation_id = "fund_account", path = "/v1/accounts/{id}/fund", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
@@ -118,10 +118,10 @@ async fn command(
 
 /// Freeze an account: it neither pays nor is paid until it is unfrozen.
 ///
-/// The outcome is rejected with unknown_account, account_closed, or account_frozen when it is frozen already. A payment that
+/// The outcome is rejected with `unknown_account`, `account_closed`, or `account_frozen` when it is frozen already. A payment that
 /// is on its way to it is reversed.
 #[utoipa::path(
-    post, path = "/v1/accounts/{id}/freeze", tag = "accounts",
+    post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
@@ -139,9 +139,9 @@ pub(super) async fn freeze(
 
 /// Unfreeze an account: it takes part again.
 ///
-/// The outcome is rejected with unknown_account, account_closed, or account_not_frozen.
+/// The outcome is rejected with `unknown_account`, `account_closed`, or `account_not_frozen`.
 #[utoipa::path(
-    post, path = "/v1/accounts/{id}/unfreeze", tag = "accounts",
+    post, operation_id = "unfreeze_account", path = "/v1/accounts/{id}/unfreeze", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
@@ -159,9 +159,9 @@ pub(super) async fn unfreeze(
 
 /// Close an account for good. Only one that holds nothing.
 ///
-/// The outcome is rejected with unknown_account, account_closed, account_frozen, or balance_not_zero.
+/// The outcome is rejected with `unknown_account`, `account_closed`, `account_frozen`, or `balance_not_zero`.
 #[utoipa::path(
-    post, path = "/v1/accounts/{id}/close", tag = "accounts",
+    post, operation_id = "close_account", path = "/v1/accounts/{id}/close", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
@@ -202,23 +202,23 @@ enum CommandAnswers {
     /// Cannot be read
     #[response(status = 400, content_type = "application/problem+json")]
     Unreadable(Problem),
-    /// idempotency_conflict: the id was used before with another body
+    /// `idempotency_conflict`: the id was used before with another body
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
-    /// body_too_large
+    /// `body_too_large`
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(Problem),
-    /// content_type_unknown
+    /// `content_type_unknown`
     #[response(status = 415, content_type = "application/problem+json")]
     ContentType(Problem),
-    /// kafka_unavailable: send the same request again
+    /// `kafka_unavailable`: send the same request again
     #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
     Unavailable(Problem),
 }
 
 /// Look at an account: the live balance, asked of the pod that keeps it.
 #[utoipa::path(
-    get, path = "/v1/accounts/{id}", tag = "accounts",
+    get, operation_id = "get_account", path = "/v1/accounts/{id}", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice")),
     responses(
         (status = 200, body = AccountView, description = "The account"),

@@ -124,7 +124,7 @@ pub struct Step {
 pub struct PaymentView {
     /// The idempotency key.
     pub id: String,
-    /// `account_opened` or `account_funded`; a payment has none.
+    /// `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen` or `account_closed`; a payment has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Where it is.

@@ -29,7 +29,7 @@ pub(super) fn location(id: &PaymentId) -> String {
 /// 202 means that the payment is in the log and will have exactly one outcome. The same request with the same id may
 /// be sent again at any time: it is carried out once and answered as before.
 #[utoipa::path(
-    post, path = "/v1/payments", tag = "payments",
+    post, operation_id = "create_payment", path = "/v1/payments", tag = "payments",
     params(("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the outcome if there is one within N seconds (at most 30)")),
     request_body = NewPayment,
@@ -69,7 +69,7 @@ pub(super) async fn create(
 
 /// Look at a payment or an account command.
 #[utoipa::path(
-    get, path = "/v1/payments/{id}", tag = "payments",
+    get, operation_id = "get_payment", path = "/v1/payments/{id}", tag = "payments",
     params(("id" = String, Path, description = "Of the payment or the account command", example = "p-1")),
     responses(
         (status = 200, body = PaymentView, description = "Where it is"),

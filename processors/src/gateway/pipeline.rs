@@ -13,7 +13,7 @@ use crate::names::StageName;
 ///
 /// The sums are asked of the pods at this moment; one that cannot be told exactly is null.
 #[utoipa::path(
-    get, path = "/v1/pipeline", tag = "pipeline",
+    get, operation_id = "get_pipeline", path = "/v1/pipeline", tag = "pipeline",
     responses((status = 200, body = PipelineView, description = "The pipeline")),
 )]
 pub(super) async fn get(State(app): State<Arc<App>>) -> Json<PipelineView> {

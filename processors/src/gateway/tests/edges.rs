@@ -114,6 +114,19 @@ async fn requests_are_counted_by_template_and_status() {
     assert!(!text.contains("p-1"));
 }
 
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let described: serde_json::Value = serde_json::from_str(&crate::gateway::openapi_json()).unwrap();
+    let mut names = Vec::new();
+    for (_, operations) in described["paths"].as_object().unwrap() {
+        names.extend(operations.as_object().unwrap().values().map(|o| o["operationId"].as_str().unwrap()));
+    }
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), count), (count, 9), "{names:?}");
+}
+
 /// `docs/openapi.json` is what the code says; `KPAY_BLESS=1` writes it anew.
 #[tokio::test]
 async fn openapi_in_the_docs_is_fresh_and_served() {

@@ -15,11 +15,14 @@ use crate::names::{Names, StageName, TopicName};
 const INTERVAL_MS: i64 = 30_000;
 const PARTITION: i32 = 0;
 
-/// What was committed to each topic, in order, with its time.
+/// Time, key and value.
+type Written = (i64, Vec<u8>, Vec<u8>);
+
+/// What was committed to each topic, in order.
 #[derive(Default)]
 struct Log {
     now_ms: i64,
-    topics: BTreeMap<TopicIndex, Vec<(i64, Vec<u8>, Vec<u8>)>>,
+    topics: BTreeMap<TopicIndex, Vec<Written>>,
 }
 
 impl Reader for Log {
