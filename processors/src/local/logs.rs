@@ -68,9 +68,8 @@ pub(super) fn unread(store: &Store, pipeline: &ValidatedPipeline) -> anyhow::Res
     for partition in 0..topic.partitions {
         let (_, end) = store.ends(topic, partition)?;
         let from = store.committed(&group, topic, partition)?;
-        for offset in from.max(end - UNREAD_MAX / i64::from(topic.partitions))..end {
-            store.get(topic, partition, offset, &mut |record| intakes.extend(inflight::read(record)))?;
-        }
+        let from = from.max(end - UNREAD_MAX / i64::from(topic.partitions));
+        store.read(topic, partition, from, &mut |record| intakes.extend(inflight::read(record)))?;
     }
     Ok(intakes)
 }

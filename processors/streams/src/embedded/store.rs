@@ -14,6 +14,7 @@ use super::keys::TopicId;
 use super::open::open;
 use super::state::State;
 use super::sync::{Done, NewRecord, run};
+use crate::log::{Start, Until};
 use crate::out::Topic;
 use crate::record::Record;
 
@@ -130,6 +131,17 @@ impl Store {
             }
         }
         Ok(false)
+    }
+
+    /// Shows every record of a partition from an offset on to `each`, in order.
+    pub fn read(
+        &self,
+        topic: StoredTopic,
+        partition: i32,
+        from: i64,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), StoreError> {
+        self.state().read(topic.id, partition, (Start::Offset(from), Until::Stable), each)
     }
 
     /// Forgets the batches of a topic that were written before this time, in milliseconds since 1970, but for the
