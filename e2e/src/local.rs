@@ -1,6 +1,6 @@
 //! `kpay local` as a real process with its own data folder. Only I/O.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -144,17 +144,6 @@ impl Drop for Local {
 
 fn names() -> Names {
     Names { prefix: "default.payments.".to_owned() }
-}
-
-/// The `kpay` to run: `KPAY_BIN`, or the one that was built beside the program that asks.
-pub fn binary() -> anyhow::Result<PathBuf> {
-    if let Some(binary) = std::env::var_os("KPAY_BIN") {
-        return Ok(binary.into());
-    }
-    let this = std::env::current_exe()?;
-    let beside = |folder: &Path| folder.join("kpay");
-    let found = this.ancestors().skip(1).take(2).map(beside).find(|path| path.exists());
-    found.context("kpay is not there: cargo build -p kpay")
 }
 
 /// Puts intakes into payment.incoming as a gateway would, without waiting for each.

@@ -1,7 +1,7 @@
 //! Child processes with their CPU time and memory. Only I/O.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
@@ -72,6 +72,17 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// The `kpay` to run: `KPAY_BIN`, or the one that was built beside the program that asks.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("KPAY_BIN") {
+        return Ok(binary.into());
+    }
+    let this = std::env::current_exe()?;
+    let beside = |folder: &Path| folder.join("kpay");
+    let found = this.ancestors().skip(1).take(2).map(beside).find(|path| path.exists());
+    found.context("kpay is not there: cargo build -p kpay")
 }
 
 /// Reads what the kernel counted for a process.

@@ -22,6 +22,7 @@ use anyhow::{Context, ensure};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::Phase;
 use kpay_domain::Currency;
+use kpay_streams::clock::now_ms;
 use kpay_streams::embedded::{Limits, Store};
 use kpay_streams::worker::Settings;
 use serde::de::DeserializeOwned;
@@ -83,7 +84,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let mut threads = JoinSet::new();
     let mut stages = Vec::new();
     let mut gates = Vec::new();
-    for name in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+    for name in StageName::ALL {
         let plan = plan(&pipeline, name)?;
         let stage = Stage::new(plan, EmbeddedLogs::new(store.clone(), &pipeline, name))?;
         let control = PodControl::new(
@@ -190,7 +191,7 @@ async fn keep_within(store: Store, pipeline: ValidatedPipeline) {
             let name = pipeline.topic(topic);
             let removed = tokio::task::spawn_blocking(move || match kept {
                 Kept::For { ms, reader } => {
-                    store.retain(store.topic(&name)?, reader.as_deref(), logs::now_ms() - ms)
+                    store.retain(store.topic(&name)?, reader.as_deref(), now_ms() - ms)
                 }
                 Kept::Newest if minute % COMPACTION_MINUTES == 1 => store.compact(store.topic(&name)?),
                 Kept::Newest | Kept::ForEver => Ok(0),

@@ -17,6 +17,9 @@ pub enum StageName {
 }
 
 impl StageName {
+    /// Every stage, in the order of the flow.
+    pub const ALL: [Self; 3] = [Self::Inflight, Self::Account, Self::Confirmed];
+
     /// The workload that runs it.
     pub fn component(self) -> Component {
         match self {

@@ -203,7 +203,7 @@ impl World {
     /// Waits for all, and asks the auditor; the balances by REST must be those of the ledger.
     pub(crate) fn audit_with_rest(&mut self) -> anyhow::Result<Report> {
         self.finish()?;
-        for stage in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+        for stage in StageName::ALL {
             self.cluster.until("the stages are at rest", |_| Ok(self.at_rest(stage)?.then_some(())))?;
         }
         let expected = Expected::new(&[("USD", self.funded)], self.ids.iter().cloned());

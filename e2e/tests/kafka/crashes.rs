@@ -64,8 +64,7 @@ fn stages_that_start_anew_rebuild_ids_and_balances_from_the_log() -> anyhow::Res
         world.send(&load::payment("cold", number, ACCOUNTS)?)?;
     }
     let before = world.audit_with_rest()?;
-    let stages = [StageName::Inflight, StageName::Account, StageName::Confirmed];
-    let pods: Vec<usize> = stages.iter().flat_map(|stage| world.pods_of(*stage)).collect();
+    let pods: Vec<usize> = StageName::ALL.iter().flat_map(|stage| world.pods_of(*stage)).collect();
     for number in &pods {
         world.flow.kill(*number)?;
     }

@@ -1,7 +1,6 @@
 //! A pipeline with accounts, and what was sent to it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use kpay_e2e::auditor::{Expected, Report, audit};
 use kpay_e2e::broker::Broker;
 use kpay_e2e::flow::Flow;
 use kpay_e2e::load::{self, Appender};
+use kpay_e2e::process::binary;
 use kpay_e2e::rest::Rest;
 
 pub(crate) const PARTITIONS: i32 = 4;
@@ -36,17 +36,6 @@ pub(crate) fn broker() -> anyhow::Result<Arc<Broker>> {
 /// Waits for the tests before.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The `kpay` to run: `KPAY_BIN`, or the one that was built beside this test.
-pub(crate) fn binary() -> anyhow::Result<PathBuf> {
-    if let Some(binary) = std::env::var_os("KPAY_BIN") {
-        return Ok(binary.into());
-    }
-    let this = std::env::current_exe()?;
-    let beside = this.ancestors().nth(2).context("the test has no target folder")?.join("kpay");
-    ensure!(beside.exists(), "{} is not there: cargo build -p kpay", beside.display());
-    Ok(beside)
 }
 
 /// A running pipeline.
@@ -109,7 +98,7 @@ impl World {
     /// Waits until no stage has anything left to read, also not copies of what is finished.
     pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + WITHIN;
-        for stage in [StageName::Inflight, StageName::Account, StageName::Confirmed] {
+        for stage in StageName::ALL {
             let (group, topic) = (self.flow.names.group(stage), self.flow.names.topic(stage.input()));
             loop {
                 let progress = self.admin.group_progress(&group, &topic)?;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use kpay_e2e::auditor::Expected;
 use kpay_e2e::load::{self, spread};
-use kpay_e2e::local::{Local, binary};
+use kpay_e2e::local::Local;
+use kpay_e2e::process::binary;
 use kpay_e2e::rest::{Rest, as_json, payment};
 
 const MANIFEST: &str = include_str!("../../../manifests/payments.yaml");

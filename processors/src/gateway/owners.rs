@@ -19,7 +19,6 @@ use tracing::{info, warn};
 use super::GatewayStatus;
 use crate::names::{Names, StageName};
 
-const STAGES: [StageName; 3] = [StageName::Inflight, StageName::Account, StageName::Confirmed];
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two refreshes, however many ask for one.
 const REFRESH_PAUSE: Duration = Duration::from_millis(100);
@@ -79,7 +78,7 @@ impl Owners {
     }
 
     fn complete(&self) -> bool {
-        STAGES.iter().all(|stage| self.partitions(*stage).is_some())
+        StageName::ALL.iter().all(|stage| self.partitions(*stage).is_some())
     }
 }
 
@@ -155,7 +154,7 @@ impl Reader {
     fn read(&mut self, owners: &mut Owners) -> bool {
         let mut answered = true;
         let counts_due = self.counts_read.is_none_or(|at| at.elapsed() >= COUNTS_INTERVAL);
-        for stage in STAGES {
+        for stage in StageName::ALL {
             let input = owners.input_mut(stage);
             let topic = self.names.topic(stage.input());
             if counts_due || input.partitions.is_none() {

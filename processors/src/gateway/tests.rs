@@ -205,5 +205,4 @@ impl Gateway {
     }
 }
 
-const STAGES: [StageName; 3] = [StageName::Inflight, StageName::Account, StageName::Confirmed];
 const SECOND: Duration = Duration::from_secs(1);

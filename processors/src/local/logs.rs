@@ -1,7 +1,7 @@
 //! The embedded log behind the workers, the lookups and the gateway. Only I/O.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures::future::{BoxFuture, FutureExt};
@@ -22,7 +22,6 @@ use crate::names::{StageName, TopicName};
 use crate::pod::logs::Logs;
 use crate::stage::inflight;
 
-const STAGES: [StageName; 3] = [StageName::Inflight, StageName::Account, StageName::Confirmed];
 /// As many as the gateway remembers.
 const UNREAD_MAX: i64 = 32_768;
 
@@ -56,7 +55,7 @@ pub(super) fn kept(pipeline: &ValidatedPipeline, topic: TopicName) -> Kept {
     if topic == TopicName::Ledger || ms < 0 {
         return Kept::ForEver;
     }
-    let reader = STAGES.into_iter().find(|stage| stage.input() == topic);
+    let reader = StageName::ALL.into_iter().find(|stage| stage.input() == topic);
     Kept::For { ms, reader: reader.map(|stage| super::names(pipeline).group(stage)) }
 }
 
@@ -72,11 +71,6 @@ pub(super) fn unread(store: &Store, pipeline: &ValidatedPipeline) -> anyhow::Res
         store.read(topic, partition, from, &mut |record| intakes.extend(inflight::read(record)))?;
     }
     Ok(intakes)
-}
-
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The logs of one stage's workers.
@@ -162,8 +156,7 @@ impl Appender for EmbeddedAppender {
 
 /// How far the stages' groups are, for the proof of a drain: here nothing is open once it can be seen.
 pub(super) fn progress(store: Store, pipeline: &ValidatedPipeline) -> Progress {
-    let stages = [StageName::Inflight, StageName::Account, StageName::Confirmed];
-    let known = stages
+    let known = StageName::ALL
         .map(|stage| (stage.component(), super::names(pipeline).group(stage), pipeline.topic(stage.input())));
     Box::new(move |component: Component| {
         let (_, group, topic) = known.iter().find(|(known, _, _)| *known == component)?;

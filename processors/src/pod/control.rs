@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use kpay_crds::Phase;
 use kpay_domain::Progress;
+use kpay_streams::clock::now_ms;
 use kpay_streams::control::{PartitionState, Report};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -82,11 +82,6 @@ struct Amounts {
 
 fn values(progress: &Progress) -> BTreeMap<String, i128> {
     progress.value.iter().map(|(currency, minor)| (currency.as_str().to_owned(), *minor)).collect()
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl PodControl {

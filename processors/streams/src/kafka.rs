@@ -5,7 +5,7 @@ mod reader;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use kpay_kafka::config::Connection;
 use kpay_kafka::ffi;
@@ -19,6 +19,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset as At, TopicPartitionList};
 use tracing::{debug, warn};
 
+use crate::clock::now_ms;
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
 use crate::record::{Headers, Record};
@@ -244,8 +245,7 @@ impl Reader for KafkaLog {
     }
 
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        now_ms()
     }
 }
 

@@ -8,6 +8,7 @@
 //! Logs: [`kafka`] (many processes), [`embedded`] (one process, durable) and [`sim`] (in memory, seeded, injects
 //! faults).
 
+pub mod clock;
 pub mod control;
 pub mod embedded;
 pub mod kafka;

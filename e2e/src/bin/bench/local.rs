@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use kpay_e2e::load;
-use kpay_e2e::local::{Local, binary, fill};
-use kpay_e2e::process::usage;
+use kpay_e2e::local::{Local, fill};
+use kpay_e2e::process::{binary, usage};
 use kpay_e2e::rest::{Rest, as_json};
 use serde::Serialize;
 
-use crate::conditions::machine;
+use crate::figures::{machine, publish};
 
 const MANIFEST: &str = include_str!("../../../../manifests/payments.yaml");
 const FUNDING: i64 = 1_000_000_000;
@@ -103,12 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         rss_mib: [("idle", idle), ("peak", peak)].into(),
         conditions,
     };
-    let json = serde_json::to_string_pretty(&figures)?;
-    println!("{json}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    publish(&figures, args.json.as_deref())
 }
 
 /// From the start of the process to its first answer as a running pipeline, in milliseconds.

@@ -17,7 +17,7 @@ use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
-use crate::conditions::machine;
+use crate::figures::{machine, publish};
 
 /// What is measured, and where the figures go.
 #[derive(Debug, clap::Args)]
@@ -103,12 +103,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         peak_rss_mib: peak_rss(&flow)?,
         conditions: conditions(args),
     };
-    let json = serde_json::to_string_pretty(&figures)?;
-    println!("{json}");
-    if let Some(path) = &args.json {
-        std::fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    publish(&figures, args.json.as_deref())
 }
 
 #[allow(clippy::cast_precision_loss)] // counts far below 2^53

@@ -48,7 +48,7 @@ async fn an_account_that_could_not_be_opened_is_unknown() {
 async fn an_unknown_account_is_404_only_when_everyone_said_so() {
     let gateway = gateway();
     gateway.get("/v1/accounts/nobody").await.assert_problem(404, "unknown_account", Some("id"));
-    for stage in STAGES {
+    for stage in StageName::ALL {
         for error in [AskError::NoOwner, AskError::Restoring] {
             let key = if stage == StageName::Account { "nobody" } else { "open:nobody" };
             gateway.answers(stage, key, Err(error));

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::StoreError;
-use super::state::now_ms;
 use super::store::{Store, StoredTopic};
 use super::write::{Appends, Commit};
+use crate::clock::now_ms;
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
 use crate::record::Record;

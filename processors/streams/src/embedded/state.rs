@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::{Database, Keyspace};
 use parking_lot::{Condvar, Mutex};
@@ -146,10 +145,4 @@ impl TopicState {
     pub(super) fn corrupt(&self, partition: i32, offset: i64) -> StoreError {
         StoreError::Corrupt { topic: self.name.clone(), partition, offset }
     }
-}
-
-/// The time, in milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -10,8 +10,9 @@ use tracing::error;
 
 use super::error::{StoreError, database};
 use super::keys::TopicId;
-use super::state::{State, now_ms};
+use super::state::State;
 use super::write::Appends;
+use crate::clock::now_ms;
 
 /// Told the offset of a record once it is durable. It runs on the thread that syncs: it must not wait or panic.
 pub type Done = Box<dyn FnOnce(Result<i64, StoreError>) + Send>;

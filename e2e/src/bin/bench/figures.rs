@@ -1,6 +1,10 @@
-//! What a benchmark ran on. Only I/O.
+//! What a benchmark ran on, and where its figures go. Only I/O.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
 
 /// The machine and the build, for the figures' `conditions`.
 pub(crate) fn machine() -> BTreeMap<&'static str, String> {
@@ -14,4 +18,14 @@ pub(crate) fn machine() -> BTreeMap<&'static str, String> {
         ("load_average_at_end", read("/proc/loadavg").trim().to_owned()),
         ("kpay", env!("CARGO_PKG_VERSION").to_owned()),
     ])
+}
+
+/// Prints the figures as JSON, and writes them to the file if one was named.
+pub(crate) fn publish(figures: &impl Serialize, file: Option<&Path>) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(figures)?;
+    println!("{json}");
+    if let Some(path) = file {
+        std::fs::write(path, json + "\n").with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
