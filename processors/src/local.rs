@@ -81,9 +81,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
 
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
-    let mut threads = JoinSet::new();
-    let mut stages = Vec::new();
-    let mut gates = Vec::new();
+    let (mut stages, mut runs, mut gates) = (Vec::new(), Vec::new(), Vec::new());
     for name in StageName::ALL {
         let plan = plan(&pipeline, name)?;
         let stage = Stage::new(plan, EmbeddedLogs::new(store.clone(), &pipeline, name))?;
@@ -100,24 +98,28 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
             control: Arc::new(control),
             queries: stage.queries(),
         });
-        let stopping = stopping.clone();
-        threads.spawn_blocking(move || stage.run(&stopping));
+        runs.push(stage);
     }
     let stages: Arc<[Local]> = stages.into();
     let progress = logs::progress(store.clone(), &pipeline);
-    let phase =
-        tokio::spawn(phase::drive(source, pipeline.clone(), Arc::clone(&stages), progress, learn, gates));
-    let retention = tokio::spawn(keep_within(store.clone(), pipeline.clone()));
-
     let accepted = {
         let (store, pipeline) = (store.clone(), pipeline.clone());
         tokio::task::spawn_blocking(move || logs::unread(&store, &pipeline)).await??
     };
     let backends = Backends {
         accepted,
-        appender: Arc::new(EmbeddedAppender::new(store, &pipeline)?),
-        peers: Arc::new(LocalPeers::new(stages)),
+        appender: Arc::new(EmbeddedAppender::new(store.clone(), &pipeline)?),
+        peers: Arc::new(LocalPeers::new(Arc::clone(&stages))),
     };
+
+    // From here on nothing fails before the stages are told to stop, which end only then.
+    let mut threads = JoinSet::new();
+    for stage in runs {
+        let stopping = stopping.clone();
+        threads.spawn_blocking(move || stage.run(&stopping));
+    }
+    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), stages, progress, learn, gates));
+    let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());
         async move {
@@ -136,11 +138,11 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         _ = shutdown.wait_for(|stop| *stop) => None,
     };
     stop_gateway.send_replace(true);
-    if early.is_none() {
-        served.await?;
-    }
+    let mut result = match early {
+        Some(stage) => ended(stage),
+        None => served.await.context("the gateway has panicked"),
+    };
     stop_stages.send_replace(true);
-    let mut result = early.map_or(Ok(()), ended);
     while let Some(stage) = threads.join_next().await {
         result = result.and(ended(stage));
     }

@@ -79,9 +79,7 @@ pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) 
 
 /// Ends the kind cluster, and the forwarder with what it started.
 pub(crate) fn down_kind(instance: &Instance, engine: &str) -> Result<()> {
-    if instance.alive("forward") {
-        let recorded = fs::read_to_string(instance.state().join("pids/forward"))?;
-        let pid = recorded.split_whitespace().next().context("the forwarder's pid was not written")?;
+    if let Some(pid) = instance.pid("forward") {
         killpg(Pid::from_raw(pid.parse()?), Signal::SIGTERM)?;
     }
     process::run(kind(instance, engine).args(["delete", "cluster", "--name", &instance.name]))?;

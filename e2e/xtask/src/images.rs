@@ -48,23 +48,18 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
             return Ok(format!("from {}", folder.display()));
         }
         packages::install(instance, packages::BUILD)?;
-        folder = binaries(instance)?;
+        folder = release(instance, &[PIPELINE.binary, OPERATOR.binary])?;
         Ok("built in release mode".to_owned())
     })?;
     Ok(folder)
 }
 
-/// Both binaries, by cargo, and where they are.
-fn binaries(instance: &Instance) -> Result<PathBuf> {
+/// Builds these packages for release, and says where they are.
+pub(crate) fn release(instance: &Instance, packages: &[&str]) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(&instance.repo);
-    cargo.args(["build", "--release", "--locked", "-p", PIPELINE.binary, "-p", OPERATOR.binary]);
+    cargo.current_dir(&instance.repo).args(["build", "--release", "--locked"]);
+    cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     process::run(&mut cargo)?;
-    release_folder(instance)
-}
-
-/// Where cargo puts release builds.
-pub(crate) fn release_folder(instance: &Instance) -> Result<PathBuf> {
     let mut metadata = Command::new("cargo");
     metadata.current_dir(&instance.repo).args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
     let metadata: serde_json::Value = serde_json::from_str(&process::output(&mut metadata)?)?;

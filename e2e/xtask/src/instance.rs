@@ -98,14 +98,16 @@ impl Instance {
         fs::read_to_string(self.state().join("engine")).ok()
     }
 
-    /// True while the daemon that was recorded under this name runs: the same pid with the same start time.
+    /// The pid of the daemon that was recorded under this name, while it runs: the same pid with the same start time.
+    pub(crate) fn pid(&self, daemon: &str) -> Option<String> {
+        let recorded = fs::read_to_string(self.state().join("pids").join(daemon)).ok()?;
+        let (pid, since) = recorded.trim().split_once(' ')?;
+        started_at(pid).is_some_and(|now| now == since).then(|| pid.to_owned())
+    }
+
+    /// True while the daemon that was recorded under this name runs.
     pub(crate) fn alive(&self, daemon: &str) -> bool {
-        let recorded = fs::read_to_string(self.state().join("pids").join(daemon)).unwrap_or_default();
-        let mut fields = recorded.split_whitespace();
-        match (fields.next(), fields.next()) {
-            (Some(pid), Some(since)) => started_at(pid).is_some_and(|now| now == since),
-            _ => false,
-        }
+        self.pid(daemon).is_some()
     }
 
     /// A script of the testbed's.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::cli::TestArgs;
 use crate::deploy::{self, Target};
 use crate::instance::{GATEWAY, Instance};
-use crate::{packages, process, steps, tools, up};
+use crate::{images, packages, process, steps, tools, up};
 
 /// What a tier is given: the testbed that it may bring up, and the words after `--`.
 struct Context<'a> {
@@ -240,9 +240,7 @@ pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
     tools::kafka(instance)?;
     // The benchmark starts it as a program, which cargo does not know.
-    let mut build = Command::new("cargo");
-    build.current_dir(&instance.repo).args(["build", "--release", "--locked", "-p", "kpay"]);
-    process::run(&mut build)?;
+    images::release(instance, &[images::PIPELINE.binary])?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo).args([
         "run",

@@ -49,10 +49,7 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
 /// Builds kpay and becomes `kpay local`.
 pub(crate) fn local(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&instance.repo).args(["build", "--release", "--locked", "-p", "kpay"]);
-    process::run(&mut cargo)?;
-    let program = images::release_folder(instance)?.join(PIPELINE.binary);
+    let program = images::release(instance, &[PIPELINE.binary])?.join(PIPELINE.binary);
     Err(Command::new(program).arg("local").args(args).exec().into())
 }
 
