@@ -1,8 +1,8 @@
 //! Each rule with a planted fault that it must catch, and the honest books that it must not.
 
 use kpay_domain::account::{Next, decide};
-use kpay_domain::inflight::{Admission, Policy, decide as admit};
-use kpay_domain::{Command, Currency, Intake};
+use kpay_domain::inflight::{Admission, decide as admit};
+use kpay_domain::{Command, Currency, Intake, Policy};
 
 use super::books::{Books, Letter, Received};
 use super::check::{Expected, Violation, check};
@@ -172,7 +172,7 @@ fn a_lost_payment_is_caught_also_when_it_has_a_dead_letter_of_another_record() {
 
 #[test]
 fn the_auditors_reading_agrees_with_what_the_pipeline_writes() {
-    let policy = Policy { default_currency: Currency::new("USD").unwrap() };
+    let policy = Policy::new(Currency::new("USD").unwrap());
     let command = |intake: Intake| match admit(intake, &policy, 5) {
         Admission::Accept(command) => command,
         Admission::Reject(outcome) => panic!("{outcome:?}"),

@@ -6,11 +6,11 @@ use std::{hint::black_box, time::Instant};
 
 use kpay_domain::{
     Account, AccountId, AccountStatus, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome,
-    Payment, PaymentId, Progress, Reference,
+    Payment, PaymentId, Policy, Progress, Reference,
     account::{self, Next},
     confirmed,
     fingerprint::{fingerprint, id_hash},
-    inflight::{self, Admission, Policy},
+    inflight::{self, Admission},
     intake,
 };
 
@@ -34,7 +34,7 @@ fn time<T>(name: &str, mut step: impl FnMut() -> T) {
 fn main() {
     let usd = Currency::new("USD").expect("three letters");
     let at_ms = 1_785_000_000_000;
-    let policy = Policy { default_currency: usd };
+    let policy = Policy::new(usd);
     let payment = Payment {
         id: PaymentId::new("01985f2e-4a7c-7d10-8c3e-5b1f6f6f0a11").expect("a UUID"),
         from: AccountId::new("account-0012345").expect("an id"),
@@ -97,7 +97,7 @@ fn main() {
     let mut progress = Progress::default();
     time("progress record", || progress.record(&intake));
     time("progress to_text", || progress.to_text());
-    time("the whole way of a payment", || whole_way(&intake_bytes, &account, policy, at_ms, &mut buffer));
+    time("the whole way of a payment", || whole_way(&intake_bytes, &account, &policy, at_ms, &mut buffer));
 }
 
 fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
@@ -110,13 +110,13 @@ fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
 fn whole_way(
     bytes: &[u8],
     account: &Account,
-    policy: Policy,
+    policy: &Policy,
     at_ms: i64,
     buffer: &mut Vec<u8>,
 ) -> Option<usize> {
     let intake = intake::parse(bytes, None, None).ok()?;
     black_box((fingerprint(&intake), id_hash(intake.id().as_str())));
-    let Admission::Accept(mut command) = inflight::decide(intake, &policy, at_ms) else { return None };
+    let Admission::Accept(mut command) = inflight::decide(intake, policy, at_ms) else { return None };
     loop {
         encode(buffer, |b| command.encode(b));
         let decision = account::decide(Some(account), Command::decode(buffer).ok()?, at_ms);

@@ -4,18 +4,11 @@
 
 use crate::{
     command::Command,
-    money::Currency,
     outcome::Outcome,
     payment::{Action, Intake},
+    policy::Policy,
     reason::Reason,
 };
-
-/// What the pipeline decides for all of its payments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// Of an account that is opened without a currency.
-    pub default_currency: Currency,
-}
 
 /// What becomes of an intake.
 #[derive(Debug, Clone, PartialEq, Eq)]

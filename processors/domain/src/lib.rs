@@ -25,7 +25,9 @@ pub mod ids;
 pub mod inflight;
 pub mod intake;
 pub mod money;
+pub mod policy;
 pub mod progress;
+pub mod rules;
 
 mod command;
 mod currencies;
@@ -47,5 +49,7 @@ pub use payment::{
     ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, AccountCommand, Action, Attributes,
     Intake, Payment, REFERENCE_BYTES_MAX, Reference, StatusChange,
 };
+pub use policy::{Limits, Policy};
 pub use progress::Progress;
 pub use reason::Reason;
+pub use rules::{Payer, RuleAction, RuleError, RuleName, RuleSource, Rules, Verdict};

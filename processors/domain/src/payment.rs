@@ -196,6 +196,12 @@ impl Attributes {
         self.0.is_empty()
     }
 
+    /// The value of the key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(key)).ok()?;
+        self.0.get(at).map(|(_, value)| value.as_str())
+    }
+
     /// The pairs in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use common::{account_id, any_account, any_change, any_command, currency, payment, payment_id};
 use kpay_domain::{
     Account, AccountCommand, AccountId, AccountStatus, Action, Command, Currency, Intake, Money, Outcome,
-    Payment, PaymentId, Progress, Reason, Status, StatusChange,
+    Payment, PaymentId, Policy, Progress, Reason, Status, StatusChange,
     account::{self, Decision, Next},
-    inflight::{self, Admission, Policy},
+    inflight::{self, Admission},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -18,7 +18,7 @@ const ACCOUNTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const NOBODY: &str = "nobody";
 
 fn policy() -> Policy {
-    Policy { default_currency: currency("USD") }
+    Policy::new(currency("USD"))
 }
 
 /// What a fault takes away or adds, to see that the checks would see it.

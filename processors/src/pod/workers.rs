@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use kpay_domain::Currency;
-use kpay_domain::inflight::Policy;
+use kpay_domain::Policy;
 use kpay_streams::control::{Gate, Report};
 use kpay_streams::log::LogError;
 use kpay_streams::stage::Stage as StageLogic;
@@ -162,7 +162,7 @@ impl<L: Logs> Stage<L> {
         let counters = Arc::clone(&self.reports.counters);
         match self.plan.stage {
             StageName::Inflight => {
-                let policy = Policy { default_currency: self.plan.currency };
+                let policy = Policy::new(self.plan.currency);
                 let ids = Arc::clone(&self.ids);
                 let partitions = self.input_partitions();
                 let stage = InflightStage::new(names, partitions, policy, ids, *window_ms, counters);

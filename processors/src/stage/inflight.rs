@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use kpay_domain::fingerprint::{fingerprint, id_hash};
-use kpay_domain::inflight::{Admission, Policy, decide};
-use kpay_domain::{Intake, Malformed, Progress, intake};
+use kpay_domain::inflight::{Admission, decide};
+use kpay_domain::{Intake, Malformed, Policy, Progress, intake};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;

@@ -1,4 +1,5 @@
-use super::{Admission, Policy, check, decide};
+use super::{Admission, check, decide};
+use crate::policy::Policy;
 use crate::{
     AccountCommand, AccountId, Action, Attributes, Command, Currency, Intake, Money, Payment, PaymentId,
     Reason, Status,
@@ -66,7 +67,7 @@ fn the_first_broken_rule_in_the_order_is_the_reason() {
     ];
     for (intake, reason) in table {
         assert_eq!(check(&intake).err(), reason, "{intake:?}");
-        match decide(intake.clone(), &Policy { default_currency: currency(USD) }, 7) {
+        match decide(intake.clone(), &Policy::new(currency(USD)), 7) {
             Admission::Accept(command) => assert_eq!((command.id(), reason), (intake.id(), None)),
             Admission::Reject(outcome) => {
                 assert_eq!(outcome.status.reason(), reason.as_ref());
@@ -81,7 +82,7 @@ fn the_first_broken_rule_in_the_order_is_the_reason() {
 #[test]
 fn a_payment_begins_with_the_debit_of_its_payer() {
     let Admission::Accept(command) =
-        decide(payment("alice", "bob", 5, USD), &Policy { default_currency: currency("EUR") }, 7)
+        decide(payment("alice", "bob", 5, USD), &Policy::new(currency("EUR")), 7)
     else {
         panic!("a good payment is accepted")
     };
@@ -91,7 +92,7 @@ fn a_payment_begins_with_the_debit_of_its_payer() {
 
 #[test]
 fn an_account_without_a_currency_gets_the_pipelines() {
-    let policy = Policy { default_currency: currency("EUR") };
+    let policy = Policy::new(currency("EUR"));
     for (asked, given) in [(None, "EUR"), (Some(USD), USD)] {
         let Admission::Accept(Command::Account { command, .. }) = decide(open(asked, 0), &policy, 7) else {
             panic!("an opening is accepted")
@@ -102,9 +103,7 @@ fn an_account_without_a_currency_gets_the_pipelines() {
 
 #[test]
 fn a_rejection_is_no_confirmation() {
-    let Admission::Reject(outcome) =
-        decide(payment("a", "a", 5, USD), &Policy { default_currency: currency(USD) }, 7)
-    else {
+    let Admission::Reject(outcome) = decide(payment("a", "a", 5, USD), &Policy::new(currency(USD)), 7) else {
         panic!("a payment to oneself is rejected")
     };
     assert_eq!(outcome.status, Status::Rejected(Reason::SameAccount));
