@@ -117,6 +117,7 @@ pub fn payment(run: &str, number: u64, accounts: u64) -> anyhow::Result<Intake> 
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     }))
 }
 

@@ -86,6 +86,16 @@ impl Partition {
         newest_first.find_map(|b| b.table.find(hash, |e| e.id == *id)).map(Entry::known)
     }
 
+    /// Puts an entry in the place of the one that its id has already.
+    fn replace(&mut self, entry: Entry, at_ms: i64, window_ms: i64) {
+        let hash = place(&entry.id);
+        let mut newest_first = self.buckets.iter_mut().rev();
+        match newest_first.find_map(|b| b.table.find_mut(hash, |e| e.id == entry.id)) {
+            Some(known) => *known = entry,
+            None => self.insert(entry, at_ms, window_ms),
+        }
+    }
+
     fn insert(&mut self, entry: Entry, at_ms: i64, window_ms: i64) {
         let width = (window_ms / BUCKETS).max(1);
         let start_ms = at_ms.div_euclid(width) * width;
@@ -135,6 +145,8 @@ impl CommittedIds {
 struct Owned {
     shared: Shared,
     overlay: HashTable<(Entry, i64)>,
+    /// In the place of what is committed.
+    replaced: Vec<(Entry, i64)>,
 }
 
 /// The worker's side.
@@ -160,7 +172,8 @@ impl Ids {
     pub fn get(&self, partition: i32, id: &IdHash) -> Option<Known> {
         let owned = self.owned.get(&partition)?;
         let fresh = owned.overlay.find(place(id), |(e, _)| e.id == *id).map(|(e, _)| e.known());
-        fresh.or_else(|| owned.shared.read().find(id))
+        let replaced = || owned.replaced.iter().rev().find(|(e, _)| e.id == *id).map(|(e, _)| e.known());
+        fresh.or_else(replaced).or_else(|| owned.shared.read().find(id))
     }
 
     /// Notes a new id in the overlay. `at_ms` is when its record was written.
@@ -171,10 +184,25 @@ impl Ids {
         }
     }
 
+    /// Notes in the overlay what takes the place of what is known of the id.
+    pub fn replace(&mut self, partition: i32, id: IdHash, known: Known, at_ms: i64) {
+        if let Some(owned) = self.owned.get_mut(&partition) {
+            let entry = Entry::new(id, known);
+            match owned.overlay.find_mut(place(&id), |(e, _)| e.id == id) {
+                Some(fresh) => *fresh = (entry, at_ms),
+                None => owned.replaced.push((entry, at_ms)),
+            }
+        }
+    }
+
     /// Makes the overlay committed.
     pub fn fold(&mut self) {
-        for owned in self.owned.values_mut().filter(|o| !o.overlay.is_empty()) {
+        let changed = |o: &&mut Owned| !o.overlay.is_empty() || !o.replaced.is_empty();
+        for owned in self.owned.values_mut().filter(changed) {
             let mut shared = owned.shared.write();
+            for (entry, at_ms) in owned.replaced.drain(..) {
+                shared.replace(entry, at_ms, self.window_ms);
+            }
             for (entry, at_ms) in owned.overlay.drain() {
                 shared.insert(entry, at_ms, self.window_ms);
             }
@@ -185,12 +213,13 @@ impl Ids {
     pub fn discard(&mut self) {
         for owned in self.owned.values_mut() {
             owned.overlay.clear();
+            owned.replaced.clear();
         }
     }
 
     /// Takes a partition over; [`Ids::restored`] fills it, [`Ids::publish`] shows it.
     pub fn restore(&mut self, partition: i32) {
-        let owned = Owned { shared: Shared::default(), overlay: HashTable::new() };
+        let owned = Owned { shared: Shared::default(), overlay: HashTable::new(), replaced: Vec::new() };
         self.owned.insert(partition, owned);
     }
 
@@ -201,6 +230,13 @@ impl Ids {
             if shared.find(&id).is_none() {
                 shared.insert(Entry::new(id, known), at_ms, self.window_ms);
             }
+        }
+    }
+
+    /// Adds an id that was read back from the log; the last of its kind wins.
+    pub fn replaced(&mut self, partition: i32, id: IdHash, known: Known, at_ms: i64) {
+        if let Some(owned) = self.owned.get(&partition) {
+            owned.shared.write().replace(Entry::new(id, known), at_ms, self.window_ms);
         }
     }
 
@@ -264,6 +300,25 @@ mod tests {
         ids.fold();
         assert_eq!(shared.get(0, &id(1)), Some(None));
         assert_eq!(shared.len(), 2);
+    }
+
+    #[test]
+    fn what_replaces_is_found_from_the_commit_on_and_an_abort_forgets_it() {
+        let (shared, mut ids) = ids();
+        let second = Known { tag: 0, offset: 7 };
+        ids.insert(0, id(1), KNOWN, 0);
+        ids.fold();
+        ids.replace(0, id(1), second, 3 * HOUR);
+        assert_eq!((ids.get(0, &id(1)), shared.get(0, &id(1))), (Some(second), Some(Some(KNOWN))));
+        ids.discard();
+        assert_eq!(ids.get(0, &id(1)), Some(KNOWN));
+        ids.replace(0, id(1), second, 3 * HOUR);
+        ids.fold();
+        assert_eq!((shared.get(0, &id(1)), shared.len()), (Some(Some(second)), 1));
+        ids.insert(0, id(2), KNOWN, 0);
+        ids.replace(0, id(2), second, 0);
+        ids.fold();
+        assert_eq!((shared.get(0, &id(2)), shared.len()), (Some(Some(second)), 2));
     }
 
     #[test]

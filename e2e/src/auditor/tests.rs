@@ -1,6 +1,6 @@
 //! Each rule with a planted fault that it must catch, and the honest books that it must not.
 
-use kpay_domain::account::{Next, decide};
+use kpay_domain::account::{Known, Next, decide};
 use kpay_domain::inflight::{Admission, decide as admit};
 use kpay_domain::{Command, Currency, Intake, Policy};
 
@@ -178,10 +178,12 @@ fn the_auditors_reading_agrees_with_what_the_pipeline_writes() {
         Admission::Reject(outcome) => panic!("{outcome:?}"),
     };
     let opening = load::open(1, 500).unwrap();
-    let opened = decide(None, command(opening), 6).entry.unwrap();
+    let opened = decide(Known::default(), command(opening), &policy, 6).entry.unwrap();
     let payment = load::payment("run", 3, 2).unwrap();
     let Command::Debit { payment: ref paid, .. } = command(payment.clone()) else { panic!("no debit") };
-    let debit = decide(Some(&opened.state()), command(payment.clone()), 7).entry.unwrap();
+    let account = opened.state();
+    let known = Known { account: Some(&account), ..Known::default() };
+    let debit = decide(known, command(payment.clone()), &policy, 7).entry.unwrap();
     let mut bytes = Vec::new();
     debit.encode(&mut bytes);
     let read = Entry::decode(4, &bytes).unwrap();
@@ -196,7 +198,9 @@ fn the_auditors_reading_agrees_with_what_the_pipeline_writes() {
     payment.encode(&mut bytes);
     assert_eq!(intake_id(&bytes, None).as_deref(), Some("run-000000003"));
 
-    let Next::Outcome(rejected) = decide(None, command(payment), 6).next else { panic!("no outcome") };
+    let Next::Outcome(rejected) = decide(Known::default(), command(payment), &policy, 6).next else {
+        panic!("no outcome")
+    };
     bytes.clear();
     rejected.encode(&mut bytes);
     let complete = Outcome::decode(&bytes).unwrap();

@@ -24,6 +24,7 @@ fn pay(id: &str, from: &str, to: &str, minor: i64, currency: &str) -> anyhow::Re
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     }))
 }
 

@@ -5,9 +5,9 @@
 use std::{hint::black_box, time::Instant};
 
 use kpay_domain::{
-    Account, AccountId, AccountStatus, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome,
-    Payment, PaymentId, Policy, Progress, Reference,
-    account::{self, Next},
+    Account, AccountId, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome, Payment,
+    PaymentId, Policy, Progress, Reference, Trail,
+    account::{self, Known, Next},
     confirmed,
     fingerprint::{fingerprint, id_hash},
     inflight::{self, Admission},
@@ -43,13 +43,18 @@ fn main() {
         reference: Reference::new("invoice 7").expect("short"),
         attributes: Attributes::default(),
         occurred_at_ms: Some(at_ms),
+        refund: None,
     };
-    let account =
-        Account { currency: usd, balance_minor: 1_000_000, status: AccountStatus::Open, version: 7 };
+    let account = Account { balance_minor: 1_000_000, version: 7, ..Account::empty(usd) };
     let intake = Intake::Payment(payment.clone());
     let debit = Command::Debit { payment: payment.clone(), accepted_at_ms: at_ms };
-    let credit = Command::Credit { payment, accepted_at_ms: at_ms, debited_at_ms: at_ms };
-    let done = account::decide(Some(&account), credit.clone(), at_ms);
+    let credit = Command::Credit {
+        payment,
+        trail: Trail { accepted_at_ms: at_ms, debited_at_ms: at_ms, hold: None },
+        serial: false,
+    };
+    let decide = |account, command| account::decide(known(account), command, &policy, at_ms);
+    let done = decide(&account, credit.clone());
     let Next::Outcome(outcome) = done.next else {
         unreachable!("a credit to an open account ends the payment")
     };
@@ -86,7 +91,7 @@ fn main() {
     time("inflight decide (and clone)", || inflight::decide(intake.clone(), &policy, at_ms));
     time("debit encode", || encode(&mut buffer, |b| debit.encode(b)));
     time("debit decode", || Command::decode(&debit_bytes));
-    time("debit decide (and clone)", || account::decide(Some(&account), debit.clone(), at_ms));
+    time("debit decide (and clone)", || decide(&account, debit.clone()));
     time("credit encode", || encode(&mut buffer, |b| credit.encode(b)));
     time("credit decode", || Command::decode(&credit_bytes));
     time("entry encode", || encode(&mut buffer, |b| entry.encode(b)));
@@ -98,6 +103,10 @@ fn main() {
     time("progress record", || progress.record(&intake));
     time("progress to_text", || progress.to_text());
     time("the whole way of a payment", || whole_way(&intake_bytes, &account, &policy, at_ms, &mut buffer));
+}
+
+fn known(account: &Account) -> Known<'_> {
+    Known { account: Some(account), ..Known::default() }
 }
 
 fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {
@@ -119,11 +128,12 @@ fn whole_way(
     let Admission::Accept(mut command) = inflight::decide(intake, policy, at_ms) else { return None };
     loop {
         encode(buffer, |b| command.encode(b));
-        let decision = account::decide(Some(account), Command::decode(buffer).ok()?, at_ms);
+        let decision = account::decide(known(account), Command::decode(buffer).ok()?, policy, at_ms);
         let entry = decision.entry?;
         encode(buffer, |b| entry.encode(b));
         match decision.next {
             Next::Command(next) => command = next,
+            Next::Nothing => return None,
             Next::Outcome(outcome) => {
                 encode(buffer, |b| outcome.encode(b));
                 let outcome = Outcome::decode(buffer).ok()?;

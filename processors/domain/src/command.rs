@@ -1,6 +1,7 @@
 //! What lies on payment.inflight: one step of a payment, for one account.
 
 use crate::{
+    hold::Hold,
     ids::{AccountId, PaymentId},
     payment::{AccountCommand, Payment},
     reason::Reason,
@@ -20,29 +21,45 @@ pub enum Command {
     Credit {
         /// What is paid.
         payment: Payment,
-        /// When the inflight stage accepted it.
-        accepted_at_ms: i64,
-        /// When the payer was debited.
-        debited_at_ms: i64,
+        /// What the payment has behind it.
+        trail: Trail,
+        /// The payer's next debit waits for [`Command::Settled`].
+        serial: bool,
     },
     /// Gives the amount back to the payer.
     Reverse {
         /// What was to be paid.
         payment: Payment,
-        /// When the inflight stage accepted it.
-        accepted_at_ms: i64,
-        /// When the payer was debited.
-        debited_at_ms: i64,
+        /// What the payment has behind it.
+        trail: Trail,
         /// Why the payee could not be credited.
         reason: Reason,
     },
-    /// Opens or funds an account.
+    /// Changes an account, or decides a held payment of it.
     Account {
         /// What to do.
         command: AccountCommand,
         /// When the inflight stage accepted it.
         accepted_at_ms: i64,
     },
+    /// The payee has the money: the payer's next debit may come, where they come one by one.
+    Settled {
+        /// The payment.
+        payment: PaymentId,
+        /// Its payer.
+        account: AccountId,
+    },
+}
+
+/// What a debited payment has behind it. All times are milliseconds since 1970 UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trail {
+    /// When the inflight stage accepted it.
+    pub accepted_at_ms: i64,
+    /// When the payer was debited.
+    pub debited_at_ms: i64,
+    /// That it was held before, and released.
+    pub hold: Option<Box<Hold>>,
 }
 
 impl Command {
@@ -52,6 +69,7 @@ impl Command {
             Self::Debit { payment, .. } | Self::Reverse { payment, .. } => &payment.from,
             Self::Credit { payment, .. } => &payment.to,
             Self::Account { command, .. } => &command.account,
+            Self::Settled { account, .. } => account,
         }
     }
 
@@ -62,16 +80,7 @@ impl Command {
                 &payment.id
             }
             Self::Account { command, .. } => &command.id,
-        }
-    }
-
-    /// When the inflight stage accepted it.
-    pub const fn accepted_at_ms(&self) -> i64 {
-        match self {
-            Self::Debit { accepted_at_ms, .. }
-            | Self::Credit { accepted_at_ms, .. }
-            | Self::Reverse { accepted_at_ms, .. }
-            | Self::Account { accepted_at_ms, .. } => *accepted_at_ms,
+            Self::Settled { payment, .. } => payment,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use serde::{Serialize, Serializer};
 
 use crate::{
+    hold::{Hold, HoldVerdict},
     money::Currency,
     outcome::{Outcome, Status},
     payment::{AccountCommand, Action, Intake, Payment, Reference, StatusChange},
@@ -35,25 +36,28 @@ pub const fn event_type(outcome: &Outcome) -> &'static str {
         (Intake::Payment(_), Status::Confirmed) => "dev.kpay.payment.confirmed",
         (Intake::Payment(_), Status::Rejected(_)) => "dev.kpay.payment.rejected",
         (Intake::Payment(_), Status::Reversed(_)) => "dev.kpay.payment.reversed",
-        (Intake::Account(command), Status::Confirmed) => match command.action {
+        (Intake::Payment(_), Status::Held(_)) => "dev.kpay.payment.held",
+        (Intake::Account(command), Status::Confirmed) => match &command.action {
             Action::Open { .. } => "dev.kpay.account.opened",
             Action::Fund { .. } => "dev.kpay.account.funded",
             Action::Change(StatusChange::Freeze) => "dev.kpay.account.frozen",
             Action::Change(StatusChange::Unfreeze) => "dev.kpay.account.unfrozen",
             Action::Change(StatusChange::Close) => "dev.kpay.account.closed",
+            Action::Limits(_) => "dev.kpay.account.limited",
+            Action::Decide(_) => "dev.kpay.hold.decided",
         },
-        (Intake::Account(_), Status::Rejected(_) | Status::Reversed(_)) => "dev.kpay.account.rejected",
+        (Intake::Account(AccountCommand { action: Action::Decide(_), .. }), _) => "dev.kpay.hold.rejected",
+        (Intake::Account(_), Status::Rejected(_) | Status::Reversed(_) | Status::Held(_)) => {
+            "dev.kpay.account.rejected"
+        }
     }
 }
 
 /// Appends the JSON of the outcome.
 pub fn to_json(outcome: &Outcome, buffer: &mut Vec<u8>) {
-    let timeline = Timeline(outcome);
-    let status = outcome.status.as_str();
-    let reason = outcome.status.reason().map(Reason::code);
     let written = match &outcome.subject {
-        Intake::Payment(payment) => write(&payment_dto(payment, status, reason, timeline), buffer),
-        Intake::Account(command) => write(&command_dto(command, status, reason, timeline), buffer),
+        Intake::Payment(payment) => write(&payment_dto(payment, outcome), buffer),
+        Intake::Account(command) => write(&command_dto(command, outcome), buffer),
     };
     debug_assert!(written.is_ok(), "plain structs into memory always have a JSON");
 }
@@ -62,12 +66,37 @@ fn write(value: &impl Serialize, buffer: &mut Vec<u8>) -> io::Result<()> {
     serde_json::to_writer(buffer, value).map_err(io::Error::from)
 }
 
+/// How it ended.
 #[derive(Serialize)]
-struct PaymentDto<'a> {
-    id: &'a str,
+struct EndDto<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// Of `limit_exceeded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'a str>,
+    /// Of `rule_refused` and of a hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+}
+
+impl<'a> EndDto<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        let reason = outcome.status.reason();
+        let (limit, rule) = match (&outcome.status, reason) {
+            (Status::Held(rule), _) | (_, Some(Reason::RuleRefused(rule))) => (None, Some(rule.as_str())),
+            (_, Some(Reason::LimitExceeded(limit))) => (Some(limit.as_str()), None),
+            _ => (None, None),
+        };
+        Self { status: outcome.status.as_str(), reason: reason.map(Reason::code), limit, rule }
+    }
+}
+
+#[derive(Serialize)]
+struct PaymentDto<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    end: EndDto<'a>,
     from: &'a str,
     to: &'a str,
     amount: AmountDto<'a>,
@@ -75,19 +104,52 @@ struct PaymentDto<'a> {
     reference: Option<&'a str>,
     #[serde(skip_serializing_if = "AttributesDto::is_empty")]
     attributes: AttributesDto<'a>,
+    #[serde(rename = "refundOf", skip_serializing_if = "Option::is_none")]
+    refund_of: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldDto<'a>>,
     timeline: Timeline<'a>,
+}
+
+/// That a rule held it, and what was decided.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HoldDto<'a> {
+    rule: &'a str,
+    expires_at: At,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+impl<'a> HoldDto<'a> {
+    fn of(hold: &'a Hold) -> Self {
+        let decided = hold.decided.as_ref();
+        Self {
+            rule: hold.rule.as_str(),
+            expires_at: At(hold.expires_at_ms),
+            verdict: decided.map(|decided| decided.verdict.as_str()),
+            by: decided.map(|decided| decided.by.as_str()),
+            why: decided.map(|decided| decided.why.as_str()),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct CommandDto<'a> {
     id: &'a str,
     kind: &'static str,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    #[serde(flatten)]
+    end: EndDto<'a>,
     account: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     amount: Option<AmountDto<'a>>,
+    /// That a hold was decided of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<&'a str>,
     timeline: Timeline<'a>,
 }
 
@@ -98,40 +160,34 @@ struct AmountDto<'a> {
     currency: Option<&'a str>,
 }
 
-fn payment_dto<'a>(
-    payment: &'a Payment,
-    status: &'static str,
-    reason: Option<&'a str>,
-    timeline: Timeline<'a>,
-) -> PaymentDto<'a> {
+fn payment_dto<'a>(payment: &'a Payment, outcome: &'a Outcome) -> PaymentDto<'a> {
     PaymentDto {
         id: payment.id.as_str(),
-        status,
-        reason,
+        end: EndDto::of(outcome),
         from: payment.from.as_str(),
         to: payment.to.as_str(),
         amount: AmountDto { value: payment.amount.minor, currency: Some(payment.amount.currency.as_str()) },
         reference: payment.reference.as_ref().map(Reference::as_str),
         attributes: AttributesDto(payment),
-        timeline,
+        refund_of: payment.refund.as_ref().map(|refund| refund.of.as_str()),
+        hold: outcome.hold.as_deref().map(HoldDto::of),
+        timeline: Timeline(outcome),
     }
 }
 
-fn command_dto<'a>(
-    command: &'a AccountCommand,
-    status: &'static str,
-    reason: Option<&'a str>,
-    timeline: Timeline<'a>,
-) -> CommandDto<'a> {
+fn command_dto<'a>(command: &'a AccountCommand, outcome: &'a Outcome) -> CommandDto<'a> {
     let amount = command.action.amount();
     CommandDto {
         id: command.id.as_str(),
         kind: command.action.kind(),
-        status,
-        reason,
+        end: EndDto::of(outcome),
         account: command.account.as_str(),
         amount: amount.map(|(value, currency)| AmountDto { value, currency: currency.map(Currency::as_str) }),
-        timeline,
+        payment: match &command.action {
+            Action::Decide(decide) => Some(decide.payment.as_str()),
+            _ => None,
+        },
+        timeline: Timeline(outcome),
     }
 }
 
@@ -160,14 +216,24 @@ impl Serialize for Timeline<'_> {
             Status::Confirmed => "completed",
             Status::Rejected(_) => "rejected",
             Status::Reversed(_) => "reversed",
+            Status::Held(_) => "held",
         };
-        let steps = [
-            Some(("accepted", outcome.accepted_at_ms)),
-            outcome.debited_at_ms.map(|at_ms| ("debited", at_ms)),
-            outcome.credited_at_ms.map(|at_ms| ("credited", at_ms)),
-            Some((last, outcome.completed_at_ms)),
-        ];
-        serializer.collect_seq(steps.into_iter().flatten().map(|(step, at_ms)| Step { at: At(at_ms), step }))
+        let decided = outcome.hold.as_ref().and_then(|hold| {
+            let decided = hold.decided.as_ref()?;
+            let step = match decided.verdict {
+                HoldVerdict::Release => "released",
+                HoldVerdict::Refuse => "refused",
+                HoldVerdict::Expire => "expired",
+            };
+            Some([("held", hold.held_at_ms), (step, decided.at_ms)])
+        });
+        let steps = [("accepted", outcome.accepted_at_ms)]
+            .into_iter()
+            .chain(decided.into_iter().flatten())
+            .chain(outcome.debited_at_ms.map(|at_ms| ("debited", at_ms)))
+            .chain(outcome.credited_at_ms.map(|at_ms| ("credited", at_ms)))
+            .chain([(last, outcome.completed_at_ms)]);
+        serializer.collect_seq(steps.map(|(step, at_ms)| Step { at: At(at_ms), step }))
     }
 }
 

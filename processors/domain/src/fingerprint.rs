@@ -1,7 +1,7 @@
 //! Short hashes for idempotency: the fingerprint of what was asked for, and of an id. BLAKE3, truncated; stable over
 //! releases and machines, since both are kept and compared later.
 
-use crate::payment::{Action, Intake, Reference, StatusChange};
+use crate::payment::{AccountCommand, Action, Intake, Reference, StatusChange};
 
 /// The same for the same request, whether it came as JSON by REST, as JSON or as protobuf; another for another body.
 /// When it occurred and how it was traced are no part of it: a retry may say otherwise. Nor is the id, since only
@@ -22,22 +22,53 @@ pub fn fingerprint(intake: &Intake) -> u64 {
                 text.field(key);
                 text.field(value);
             }
+            if let Some(refund) = &payment.refund {
+                text.tag(b'r');
+                text.field(refund.of.as_str());
+                text.number(refund.amount_minor);
+            }
         }
         Intake::Account(command) => {
-            let (tag, number, currency) = match &command.action {
-                Action::Open { currency, funding_minor } => (b'o', *funding_minor, currency),
-                Action::Fund { amount_minor, currency } => (b'f', *amount_minor, currency),
-                Action::Change(StatusChange::Freeze) => (b'z', 0, &None),
-                Action::Change(StatusChange::Unfreeze) => (b'u', 0, &None),
-                Action::Change(StatusChange::Close) => (b'c', 0, &None),
-            };
-            text.tag(tag);
-            text.field(command.account.as_str());
-            text.number(number);
-            text.field(currency.as_ref().map_or("", |currency| currency.as_str()));
+            command_text(command, &mut text);
         }
     }
     u64::from_le_bytes(text.hash())
+}
+
+fn command_text(command: &AccountCommand, text: &mut Canonical) {
+    let (tag, number, currency) = match &command.action {
+        Action::Open { currency, funding_minor } => (b'o', *funding_minor, currency),
+        Action::Fund { amount_minor, currency } => (b'f', *amount_minor, currency),
+        Action::Change(StatusChange::Freeze) => (b'z', 0, &None),
+        Action::Change(StatusChange::Unfreeze) => (b'u', 0, &None),
+        Action::Change(StatusChange::Close) => (b'c', 0, &None),
+        Action::Limits(_) => (b'l', 0, &None),
+        Action::Decide(_) => (b'd', 0, &None),
+    };
+    text.tag(tag);
+    text.field(command.account.as_str());
+    text.number(number);
+    text.field(currency.as_ref().map_or("", |currency| currency.as_str()));
+    match &command.action {
+        Action::Limits(limits) => {
+            for limit in [
+                limits.overdraft_minor,
+                limits.daily_outflow_minor,
+                limits.daily_count.map(i64::from),
+                limits.lowest_balance_minor,
+            ] {
+                // No limit is below 0.
+                text.number(limit.unwrap_or(-1));
+            }
+        }
+        Action::Decide(decide) => {
+            text.field(decide.payment.as_str());
+            text.field(decide.verdict.as_str());
+            text.field(decide.by.as_str());
+            text.field(decide.why.as_str());
+        }
+        Action::Open { .. } | Action::Fund { .. } | Action::Change(_) => {}
+    }
 }
 
 /// Stands for an id where millions are kept. 96 bits: among 10^9 ids the chance of one collision is below 10^-11.

@@ -1,8 +1,10 @@
 //! The inflight stage's decision. Pure.
 //!
-//! The order of checks, tested: `amount_not_positive`, `currency_unknown`, `same_account`.
+//! The order of checks, tested: `amount_not_positive`, `currency_unknown`, `same_account`, `limit_exceeded` (`per_payment`).
+//! A refund has no limit but the payment that it gives back.
 
 use crate::{
+    account::LimitName,
     command::Command,
     outcome::Outcome,
     payment::{Action, Intake},
@@ -25,10 +27,10 @@ pub fn check(intake: &Intake) -> Result<(), Reason> {
         Intake::Payment(payment) => {
             (payment.amount.minor > 0, Some(payment.amount.currency), payment.from == payment.to)
         }
-        Intake::Account(command) => match command.action {
-            Action::Open { currency, funding_minor } => (funding_minor >= 0, currency, false),
-            Action::Fund { amount_minor, currency } => (amount_minor > 0, currency, false),
-            Action::Change(_) => (true, None, false),
+        Intake::Account(command) => match &command.action {
+            Action::Open { currency, funding_minor } => (*funding_minor >= 0, *currency, false),
+            Action::Fund { amount_minor, currency } => (*amount_minor > 0, *currency, false),
+            Action::Change(_) | Action::Limits(_) | Action::Decide(_) => (true, None, false),
         },
     };
     if !amount_ok {
@@ -40,10 +42,20 @@ pub fn check(intake: &Intake) -> Result<(), Reason> {
     if same { Err(Reason::SameAccount) } else { Ok(()) }
 }
 
+fn check_limit(intake: &Intake, policy: &Policy) -> Result<(), Reason> {
+    let (Intake::Payment(payment), Some(most)) = (intake, policy.limits.per_payment_minor) else {
+        return Ok(());
+    };
+    if payment.refund.is_none() && payment.amount.minor > most {
+        return Err(Reason::LimitExceeded(LimitName::PerPayment));
+    }
+    Ok(())
+}
+
 /// Accepts the intake as the first command for an account, or rejects it. `at_ms` is the time of acceptance, in
 /// milliseconds since 1970 UTC.
 pub fn decide(intake: Intake, policy: &Policy, at_ms: i64) -> Admission {
-    if let Err(reason) = check(&intake) {
+    if let Err(reason) = check(&intake).and_then(|()| check_limit(&intake, policy)) {
         return Admission::Reject(Outcome::rejected(intake, reason, at_ms, at_ms));
     }
     Admission::Accept(match intake {

@@ -27,12 +27,16 @@ mod json;
 
 use crate::{
     fingerprint::id_hash,
-    ids::{AccountId, PaymentId},
+    hold::HoldVerdict,
+    ids::PaymentId,
     malformed::Malformed,
     payment::{Intake, StatusChange},
 };
 
-pub use json::{change_from_json, fund_from_json, open_from_json, payment_from_json};
+pub use json::{
+    change_from_json, decide_from_json, fund_from_json, limits_from_json, open_from_json, payment_from_json,
+    refund_from_json,
+};
 
 /// The largest record or body, in bytes.
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
@@ -48,6 +52,10 @@ pub enum Kind {
     AccountFund,
     /// `account.freeze`, `account.unfreeze` or `account.close`
     AccountChange(StatusChange),
+    /// `account.limits`
+    AccountLimits,
+    /// `payment.release`, `payment.refuse` or `payment.expire`
+    Decide(HoldVerdict),
 }
 
 impl Kind {
@@ -58,16 +66,19 @@ impl Kind {
             Self::AccountOpen => "account.open",
             Self::AccountFund => "account.fund",
             Self::AccountChange(change) => change.as_str(),
+            Self::AccountLimits => "account.limits",
+            Self::Decide(verdict) => verdict.kind(),
         }
     }
 
     /// Reads the header's value.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let detail =
-            "is payment, account.open, account.fund, account.freeze, account.unfreeze or account.close";
-        [Self::Payment, Self::AccountOpen, Self::AccountFund]
+        let detail = "is payment, payment.release, payment.refuse, payment.expire, account.open, account.fund, \
+            account.limits, account.freeze, account.unfreeze or account.close";
+        [Self::Payment, Self::AccountOpen, Self::AccountFund, Self::AccountLimits]
             .into_iter()
             .chain(StatusChange::ALL.map(Self::AccountChange))
+            .chain(HoldVerdict::ALL.map(Self::Decide))
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| Malformed::new("kind_unknown", "kpay-kind", detail))
     }
@@ -89,6 +100,8 @@ pub fn parse(value: &[u8], content_type: Option<&str>, kind: Option<&str>) -> Re
                 Kind::AccountOpen => open_from_json(value),
                 Kind::AccountFund => fund_from_json(value, None, None),
                 Kind::AccountChange(change) => change_from_json(value, change, None, None),
+                Kind::AccountLimits => limits_from_json(value, None, None),
+                Kind::Decide(verdict) => decide_from_json(value, verdict, None, None),
             }
         }
         Format::Unknown => {
@@ -108,22 +121,24 @@ fn check_size(value: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// The command id of an opening that has none of its own: `open:<account>`, or `open:` and a hash where the account's
-/// id is too long for that.
-pub fn default_open_id(account: &AccountId) -> PaymentId {
+/// The id of a command that has none of its own and can be meant only once: `open:<account>`, `release:<payment>` and
+/// so on; a hash stands for what is too long for that. `verb` has at most 8 letters.
+pub fn default_id(verb: &str, subject: &str) -> PaymentId {
     let mut text = String::with_capacity(64);
-    text.push_str("open:");
-    text.push_str(account.as_str());
+    text.push_str(verb);
+    text.push(':');
+    let prefix = text.len();
+    text.push_str(subject);
     PaymentId::new(&text).unwrap_or_else(|_| {
-        text.truncate("open:".len());
-        for byte in id_hash(account.as_str()) {
+        text.truncate(prefix);
+        for byte in id_hash(subject) {
             for digit in [byte >> 4, byte & 0xf] {
                 text.push(
                     char::from_digit(u32::from(digit), 16).expect("four bits are one hexadecimal digit"),
                 );
             }
         }
-        PaymentId::new(&text).expect("29 letters, digits and a colon")
+        PaymentId::new(&text).expect("a verb, a colon and 24 letters and digits")
     })
 }
 

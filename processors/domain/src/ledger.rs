@@ -1,7 +1,7 @@
 //! What an account holds and why: the entries of account.ledger and the snapshots of account.checkpoints.
 
 use crate::{
-    account::{Account, AccountStatus},
+    account::{Account, AccountLimits, AccountStatus, Outflow},
     ids::{AccountId, PaymentId},
     money::Money,
 };
@@ -27,6 +27,10 @@ pub struct LedgerEntry {
     pub status: AccountStatus,
     /// When, in milliseconds since 1970 UTC.
     pub at_ms: i64,
+    /// What the account paid on the day of its last payment, after this entry.
+    pub outflow: Outflow,
+    /// Its own limits, after this entry.
+    pub limits: Option<Box<AccountLimits>>,
 }
 
 /// What happened to the account.
@@ -48,10 +52,12 @@ pub enum EntryKind {
     Unfrozen,
     /// Takes no part any more.
     Closed,
+    /// Got limits of its own, or lost them.
+    Limits,
 }
 
 impl EntryKind {
-    /// `opened`, `funded`, `debit`, `credit`, `reverse`, `frozen`, `unfrozen` or `closed`.
+    /// `opened`, `funded`, `debit`, `credit`, `reverse`, `frozen`, `unfrozen`, `closed` or `limits`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -62,18 +68,21 @@ impl EntryKind {
             Self::Frozen => "frozen",
             Self::Unfrozen => "unfrozen",
             Self::Closed => "closed",
+            Self::Limits => "limits",
         }
     }
 }
 
 impl LedgerEntry {
     /// The account after this entry: what `evolve` would make of it, from nothing but the entry.
-    pub const fn state(&self) -> Account {
+    pub fn state(&self) -> Account {
         Account {
             currency: self.amount.currency,
             balance_minor: self.balance_minor,
             status: self.status,
             version: self.version,
+            outflow: self.outflow,
+            limits: self.limits.clone(),
         }
     }
 }

@@ -21,6 +21,7 @@
 pub mod account;
 pub mod confirmed;
 pub mod fingerprint;
+pub mod hold;
 pub mod ids;
 pub mod inflight;
 pub mod intake;
@@ -38,8 +39,9 @@ mod payment;
 mod reason;
 mod wire;
 
-pub use account::{Account, AccountStatus};
-pub use command::Command;
+pub use account::{Account, AccountLimits, AccountStatus, LimitName, Outflow};
+pub use command::{Command, Trail};
+pub use hold::{DecideHold, HeldPayment, Hold, HoldDecision, HoldVerdict};
 pub use ids::{AccountId, IdError, PaymentId};
 pub use ledger::{AccountSnapshot, EntryKind, LedgerEntry};
 pub use malformed::Malformed;
@@ -47,7 +49,7 @@ pub use money::{Currency, CurrencyError, Money, MoneyError};
 pub use outcome::{Outcome, Status};
 pub use payment::{
     ATTRIBUTE_KEY_BYTES_MAX, ATTRIBUTE_VALUE_BYTES_MAX, ATTRIBUTES_MAX, AccountCommand, Action, Attributes,
-    Intake, Payment, REFERENCE_BYTES_MAX, Reference, StatusChange,
+    Intake, Payment, REFERENCE_BYTES_MAX, Reference, Refund, StatusChange,
 };
 pub use policy::{Limits, Policy};
 pub use progress::Progress;

@@ -15,7 +15,8 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    pub(crate) fn new(code: &'static str, field: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// A code, the field by its JSON path, and what would be right.
+    pub fn new(code: &'static str, field: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { code, field, detail: detail.into() }
     }
 

@@ -1,6 +1,6 @@
-//! How a payment or an account command ended. Exactly one for each that was accepted.
+//! How a payment or an account command ended. Exactly one for each that was accepted, besides that it was held.
 
-use crate::{ids::PaymentId, payment::Intake, reason::Reason};
+use crate::{hold::Hold, ids::PaymentId, payment::Intake, reason::Reason, rules::RuleName};
 
 /// The end. All times are milliseconds since 1970 UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Outcome {
     pub credited_at_ms: Option<i64>,
     /// When the outcome was decided.
     pub completed_at_ms: i64,
+    /// That a rule held it, and what was decided then.
+    pub hold: Option<Box<Hold>>,
 }
 
 /// How it ended.
@@ -28,22 +30,25 @@ pub enum Status {
     Rejected(Reason),
     /// The payer was debited and got the money back.
     Reversed(Reason),
+    /// Nothing was done; a person has to decide first. Not the end.
+    Held(RuleName),
 }
 
 impl Status {
-    /// `confirmed`, `rejected` or `reversed`.
+    /// `confirmed`, `rejected`, `reversed` or `held`.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
             Self::Rejected(_) => "rejected",
             Self::Reversed(_) => "reversed",
+            Self::Held(_) => "held",
         }
     }
 
-    /// Why, unless confirmed.
+    /// Why, where it was rejected or reversed.
     pub const fn reason(&self) -> Option<&Reason> {
         match self {
-            Self::Confirmed => None,
+            Self::Confirmed | Self::Held(_) => None,
             Self::Rejected(reason) | Self::Reversed(reason) => Some(reason),
         }
     }
@@ -55,15 +60,21 @@ impl Outcome {
         self.subject.id()
     }
 
-    /// A rejection before any money moved.
-    pub(crate) const fn rejected(subject: Intake, reason: Reason, accepted_at_ms: i64, at_ms: i64) -> Self {
+    /// An outcome without a debit.
+    pub(crate) const fn of(subject: Intake, status: Status, accepted_at_ms: i64, at_ms: i64) -> Self {
         Self {
             subject,
-            status: Status::Rejected(reason),
+            status,
             accepted_at_ms,
             debited_at_ms: None,
             credited_at_ms: None,
             completed_at_ms: at_ms,
+            hold: None,
         }
+    }
+
+    /// A rejection before any money moved.
+    pub const fn rejected(subject: Intake, reason: Reason, accepted_at_ms: i64, at_ms: i64) -> Self {
+        Self::of(subject, Status::Rejected(reason), accepted_at_ms, at_ms)
     }
 }

@@ -3,6 +3,8 @@
 use compact_str::CompactString;
 
 use crate::{
+    account::AccountLimits,
+    hold::{DecideHold, HoldVerdict},
     ids::{AccountId, PaymentId},
     malformed::Malformed,
     money::{Currency, Money},
@@ -53,6 +55,17 @@ pub struct Payment {
     pub attributes: Attributes,
     /// When it happened at the sender, in milliseconds since 1970 UTC.
     pub occurred_at_ms: Option<i64>,
+    /// Of which payment it gives something back.
+    pub refund: Option<Box<Refund>>,
+}
+
+/// What a refund gives back: the payer is the payee of the earlier payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// The earlier payment.
+    pub of: PaymentId,
+    /// What that one moved, in minor units, as the refund's sender found it: all its refunds together are at most this.
+    pub amount_minor: i64,
 }
 
 /// A command to one account.
@@ -69,7 +82,7 @@ pub struct AccountCommand {
 }
 
 /// What an account command does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Opens the account.
     Open {
@@ -87,6 +100,10 @@ pub enum Action {
     },
     /// Says whether the account takes part.
     Change(StatusChange),
+    /// Gives the account limits of its own, in place of those that it had.
+    Limits(Box<AccountLimits>),
+    /// Decides a held payment of the account.
+    Decide(Box<DecideHold>),
 }
 
 /// A change of whether an account takes part. It moves no money.
@@ -115,8 +132,8 @@ impl StatusChange {
 }
 
 impl Action {
-    /// What an outcome calls it: `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen` or
-    /// `account_closed`.
+    /// What an outcome calls it: `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen`,
+    /// `account_closed`, `account_limited`, `payment_release`, `payment_refuse` or `payment_expire`.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Open { .. } => "account_opened",
@@ -124,6 +141,12 @@ impl Action {
             Self::Change(StatusChange::Freeze) => "account_frozen",
             Self::Change(StatusChange::Unfreeze) => "account_unfrozen",
             Self::Change(StatusChange::Close) => "account_closed",
+            Self::Limits(_) => "account_limited",
+            Self::Decide(decide) => match decide.verdict {
+                HoldVerdict::Release => "payment_release",
+                HoldVerdict::Refuse => "payment_refuse",
+                HoldVerdict::Expire => "payment_expire",
+            },
         }
     }
 
@@ -132,7 +155,7 @@ impl Action {
         match self {
             Self::Open { currency, funding_minor } => Some((*funding_minor, currency.as_ref())),
             Self::Fund { amount_minor, currency } => Some((*amount_minor, currency.as_ref())),
-            Self::Change(_) => None,
+            Self::Change(_) | Self::Limits(_) | Self::Decide(_) => None,
         }
     }
 }
@@ -144,8 +167,13 @@ pub struct Reference(CompactString);
 impl Reference {
     /// Checks the length and copies the text. Empty is `None`.
     pub fn new(text: &str) -> Result<Option<Self>, Malformed> {
+        Self::of_field("reference", text)
+    }
+
+    /// The same for another field than a payment's reference.
+    pub fn of_field(field: &'static str, text: &str) -> Result<Option<Self>, Malformed> {
         if text.len() > REFERENCE_BYTES_MAX {
-            return Err(Malformed::new("text_too_long", "reference", "must have at most 256 bytes"));
+            return Err(Malformed::new("text_too_long", field, "must have at most 256 bytes"));
         }
         Ok((!text.is_empty()).then(|| Self(CompactString::new(text))))
     }

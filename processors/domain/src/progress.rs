@@ -1,7 +1,7 @@
 //! What a stage has accepted or finished since its topics were made. Kept in the metadata of the committed offset, so
 //! that it moves in the same transaction as the payments.
 //!
-//! Both sides count the same subject by the same function, [`Progress::record`], so that accepted − finished is 0 when
+//! Both sides count by one function, [`Progress::record`] ([`Progress::finish`] says of what), so that accepted − finished is 0 when
 //! nothing is in flight, by count and by currency. An account command counts with no value; so does a payment that
 //! the inflight stage rejects for what it says, which keeps the text below Kafka's 4,096 bytes of metadata: at most 155
 //! listed currencies of 24 bytes each.
@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use crate::{
     inflight,
     money::{Currency, Money},
-    payment::Intake,
+    outcome::{Outcome, Status},
+    payment::{AccountCommand, Action, Intake},
 };
 
 /// A count and the value of it by currency, in minor units.
@@ -45,6 +46,19 @@ impl Progress {
         match intake {
             Intake::Payment(payment) if inflight::check(intake).is_ok() => self.add(&payment.amount),
             Intake::Payment(_) | Intake::Account(_) => self.count = self.count.saturating_add(1),
+        }
+    }
+
+    /// Counts one outcome as [`Progress::record`] has counted what it ends, so that what is accepted and finished is the
+    /// same. A hold is an end: a held payment is not in flight. What is decided then is a command that was accepted, by
+    /// count and without value; it is finished with the payment's second outcome, or with its own if it was refused.
+    pub fn finish(&mut self, outcome: &Outcome) {
+        let decided = outcome.hold.as_ref().is_some_and(|hold| hold.decided.is_some());
+        match &outcome.subject {
+            Intake::Account(AccountCommand { action: Action::Decide(_), .. })
+                if outcome.status == Status::Confirmed => {}
+            Intake::Payment(_) if decided => self.count = self.count.saturating_add(1),
+            subject => self.record(subject),
         }
     }
 

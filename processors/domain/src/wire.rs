@@ -5,6 +5,7 @@
 //! domain when writing, so that the only copies are those into the ids (inline up to 24 bytes).
 
 mod flow;
+mod hold;
 mod ledger;
 mod payment;
 

@@ -6,7 +6,7 @@ mod common;
 use common::{account_id, currency, payment, payment_id};
 use kpay_domain::{
     Account, AccountCommand, AccountSnapshot, AccountStatus, Action, Attributes, Command, EntryKind, Intake,
-    LedgerEntry, Malformed, Money, Outcome, Payment, Reason, Reference, Status, confirmed,
+    LedgerEntry, Malformed, Money, Outcome, Outflow, Payment, Reason, Reference, Status, Trail, confirmed,
 };
 
 const AT_MS: i64 = 1_785_000_000_000;
@@ -55,6 +55,7 @@ fn outcome(subject: Intake, status: Status, debited: bool, credited: bool) -> Ou
         debited_at_ms: debited.then_some(AT_MS + 5),
         credited_at_ms: credited.then_some(AT_MS + 9),
         completed_at_ms: AT_MS + 9,
+        hold: None,
     }
 }
 
@@ -108,22 +109,22 @@ fn intakes() {
 
 #[test]
 fn commands() {
-    let (accepted_at_ms, debited_at_ms) = (AT_MS, AT_MS + 5);
+    let accepted_at_ms = AT_MS;
+    let trail = || Trail { accepted_at_ms, debited_at_ms: AT_MS + 5, hold: None };
     let all = [
         (
             Command::Debit { payment: whole_payment(), accepted_at_ms },
             "0a440a420a03702d311205616c6963651a03626f6220d2092a035553443209696e766f69636520373a050a016112003a0e0a076368616e6e656c12037765624080f4a9d2f9332880f4a9d2f933",
         ),
         (
-            Command::Credit { payment: payment(7), accepted_at_ms, debited_at_ms },
+            Command::Credit { payment: payment(7), trail: trail(), serial: false },
             "12210a180a03702d311205616c6963651a03626f6220072a035553441085f4a9d2f9332880f4a9d2f933",
         ),
         (
             Command::Reverse {
                 payment: payment(7),
-                accepted_at_ms,
-                debited_at_ms,
-                reason: Reason::from_code("a_code_to_come"),
+                trail: trail(),
+                reason: Reason::from_code("a_code_to_come", ""),
             },
             "1a310a180a03702d311205616c6963651a03626f6220072a035553441085f4a9d2f9331a0e615f636f64655f746f5f636f6d652880f4a9d2f933",
         ),
@@ -149,6 +150,8 @@ fn entries_and_snapshots() {
         version: 2,
         status,
         at_ms: AT_MS,
+        outflow: Outflow::NONE,
+        limits: None,
     };
     let all = [
         (
@@ -175,8 +178,7 @@ fn entries_and_snapshots() {
     for (value, golden) in all {
         check(&value, golden, LedgerEntry::encode, LedgerEntry::decode);
     }
-    let state =
-        Account { currency: currency("USD"), balance_minor: 98_766, status: AccountStatus::Open, version: 2 };
+    let state = Account { balance_minor: 98_766, version: 2, ..Account::empty(currency("USD")) };
     let snapshot = AccountSnapshot { account: account_id("alice"), state, at_ms: AT_MS };
     check(
         &snapshot,

@@ -4,11 +4,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{account_id, any_account, any_change, any_command, currency, payment, payment_id};
+use common::{account_id, any_account, any_change, any_command, currency, payment, payment_id, trail};
 use kpay_domain::{
-    Account, AccountCommand, AccountId, AccountStatus, Action, Command, Currency, Intake, Money, Outcome,
-    Payment, PaymentId, Policy, Progress, Reason, Status, StatusChange,
-    account::{self, Decision, Next},
+    Account, AccountCommand, AccountId, AccountStatus, Action, Command, Currency, Intake, LimitName, Money,
+    Outcome, Payment, PaymentId, Policy, Progress, Reason, Status, StatusChange,
+    account::{self, Decision, Known, Next},
     inflight::{self, Admission},
 };
 use proptest::{collection::vec, prelude::*};
@@ -61,7 +61,7 @@ impl World {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.finished.record(&outcome.subject);
+        self.finished.finish(&outcome);
         self.outcomes.entry(outcome.id().clone()).or_default().push(outcome);
     }
 
@@ -82,11 +82,12 @@ impl World {
 
     fn apply(&mut self, command: Command) {
         let id = command.account_id().clone();
-        let before = self.accounts.get(&id).copied();
-        let Decision { entry, next } = account::decide(before.as_ref(), command, 2);
+        let before = self.accounts.get(&id).cloned();
+        let known = Known { account: before.as_ref(), ..Known::default() };
+        let Decision { entry, next, .. } = account::decide(known, command, &policy(), 2);
         if let Some(entry) = entry {
             let after = entry.state();
-            let was = before.map_or((0, 0), |account| (account.balance_minor, account.version));
+            let was = before.as_ref().map_or((0, 0), |account| (account.balance_minor, account.version));
             assert_eq!(entry.account, id);
             assert_eq!(after.balance_minor, was.0 + entry.amount.minor, "the entry tells the change");
             assert_eq!(after.version, was.1 + 1, "one entry, one version");
@@ -99,6 +100,7 @@ impl World {
         match next {
             Next::Command(command) => self.queue.push(command),
             Next::Outcome(outcome) => self.end(outcome),
+            Next::Nothing => {}
         }
     }
 
@@ -210,10 +212,10 @@ proptest! {
     #[test]
     fn a_reverse_is_never_refused(account in prop::option::of(any_account()), minor in 1..=i64::MAX) {
         let reverse = Command::Reverse {
-            payment: payment(minor), accepted_at_ms: 1, debited_at_ms: 2, reason: Reason::UnknownAccount,
+            payment: payment(minor), trail: trail(), reason: Reason::UnknownAccount,
         };
-        let before = account.map_or(0, |account| account.balance_minor);
-        let Decision { entry, next } = account::decide(account.as_ref(), reverse.clone(), 3);
+        let before = account.as_ref().map_or(0, |account| account.balance_minor);
+        let Decision { entry, next, .. } = decide(account.as_ref(), reverse.clone());
         if let Some(sum) = before.checked_add(minor) {
             prop_assert_eq!(entry.unwrap().balance_minor, sum);
             let Next::Outcome(outcome) = next else { panic!("a reverse ends the payment") };
@@ -229,7 +231,7 @@ proptest! {
         account in prop::option::of(any_account()), command in any_command()
     ) {
         let (id, key) = (command.id().clone(), command.account_id().clone());
-        let decision = account::decide(account.as_ref(), command, 3);
+        let decision = decide(account.as_ref(), command);
         if let Some(entry) = &decision.entry {
             prop_assert_eq!(&entry.account, &key);
             prop_assert_eq!(&entry.id, &id);
@@ -237,6 +239,7 @@ proptest! {
         let next = match &decision.next {
             Next::Command(command) => command.id(),
             Next::Outcome(outcome) => outcome.id(),
+            Next::Nothing => &id,
         };
         prop_assert_eq!(next, &id);
     }
@@ -246,26 +249,53 @@ proptest! {
         account in prop::option::of(any_account()), minor in -2_i64..30_000, code in prop_oneof![Just("USD"), Just("EUR")]
     ) {
         let paid = Payment { amount: Money::new(minor, currency(code)), ..payment(0) };
-        let status = account.map(|account| account.status);
-        let broken = [
-            (minor <= 0, Reason::AmountNotPositive),
-            (account.is_none(), Reason::UnknownAccount),
-            (status == Some(AccountStatus::Closed), Reason::AccountClosed),
-            (status == Some(AccountStatus::Frozen), Reason::AccountFrozen),
-            (account.is_some_and(|account| account.currency != paid.amount.currency), Reason::CurrencyMismatch),
-            (account.is_some_and(|account| account.balance_minor < minor), Reason::InsufficientFunds),
-        ];
-        let first = broken.into_iter().find(|(broken, _)| *broken).map(|(_, reason)| reason);
+        let first = first_reason(account.as_ref(), &paid);
         let debit = Command::Debit { payment: paid, accepted_at_ms: 1 };
-        match account::decide(account.as_ref(), debit, 2).next {
+        match decide(account.as_ref(), debit).next {
             Next::Command(command) => {
                 let credited = matches!(command, Command::Credit { .. });
                 prop_assert!(credited);
                 prop_assert_eq!(first, None);
             }
             Next::Outcome(outcome) => prop_assert_eq!(outcome.status.reason(), first.as_ref()),
+            Next::Nothing => prop_assert!(false, "a debit has a next step"),
         }
     }
+}
+
+/// By a policy without limits and rules, on the first day.
+fn decide(account: Option<&Account>, command: Command) -> Decision {
+    account::decide(Known { account, ..Known::default() }, command, &policy(), 3)
+}
+
+/// Why the payment is refused, told another way than the stage does: by all reasons at once.
+fn first_reason(account: Option<&Account>, paid: &Payment) -> Option<Reason> {
+    let minor = i128::from(paid.amount.minor);
+    let status = account.map(|account| account.status);
+    let own = account.and_then(|account| account.limits.as_deref().copied()).unwrap_or_default();
+    let left = account.map_or(0, |account| i128::from(account.balance_minor)) - minor;
+    // Whatever day the account has seen: it is not before the first one.
+    let today = account.map(|account| account.outflow).unwrap_or_default();
+    let spent = i128::from(today.minor) + minor;
+    let beyond = |limit: Option<i64>, value: i128| limit.is_some_and(|limit| value > i128::from(limit));
+    let broken = [
+        (minor <= 0, Reason::AmountNotPositive),
+        (account.is_none(), Reason::UnknownAccount),
+        (status == Some(AccountStatus::Closed), Reason::AccountClosed),
+        (status == Some(AccountStatus::Frozen), Reason::AccountFrozen),
+        (account.is_some_and(|account| account.currency != paid.amount.currency), Reason::CurrencyMismatch),
+        (beyond(Some(own.overdraft_minor.unwrap_or(0)), -left), Reason::InsufficientFunds),
+        (
+            own.lowest_balance_minor.is_some_and(|lowest| left < i128::from(lowest)),
+            Reason::LimitExceeded(LimitName::LowestBalance),
+        ),
+        (beyond(own.daily_outflow_minor, spent), Reason::LimitExceeded(LimitName::DailyOutflow)),
+        (
+            own.daily_count.is_some_and(|most| today.count >= most),
+            Reason::LimitExceeded(LimitName::DailyCount),
+        ),
+    ];
+    broken.into_iter().find(|(broken, _)| *broken).map(|(_, reason)| reason)
 }
 
 /// Opens three accounts, then pays an account that nobody opened and one that somebody did.

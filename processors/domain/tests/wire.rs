@@ -3,12 +3,12 @@
 mod common;
 
 use common::{
-    any_account, any_account_id, any_command, any_entry, any_intake, any_outcome, any_payment, currency,
-    payment,
+    any_account, any_account_id, any_command, any_entry, any_hold, any_intake, any_outcome, any_payment,
+    currency, payment,
 };
 use kpay_domain::{
-    AccountCommand, AccountSnapshot, Action, Attributes, Command, Currency, Intake, LedgerEntry, Money,
-    Outcome, Payment, Progress, Reference, confirmed,
+    AccountCommand, AccountSnapshot, Action, Attributes, Command, Currency, HeldPayment, Intake, LedgerEntry,
+    Money, Outcome, Payment, Progress, Reference, confirmed,
     fingerprint::{fingerprint, id_hash},
     intake,
 };
@@ -47,6 +47,9 @@ fn json_of(intake: &Intake) -> (Value, &'static str) {
                 "reference": payment.reference.as_ref().map(Reference::as_str),
                 "attributes": attributes,
                 "occurredAtMs": payment.occurred_at_ms,
+                "refund": payment.refund.as_ref().map(|refund| {
+                    json!({"of": refund.of.as_str(), "amount": refund.amount_minor})
+                }),
             });
             (body, "payment")
         }
@@ -76,6 +79,29 @@ fn json_of(intake: &Intake) -> (Value, &'static str) {
                 let body = json!({"id": id, "account": account, "occurredAtMs": occurred_at_ms});
                 (body, change.as_str())
             }
+            Action::Limits(limits) => {
+                let limits = json!({
+                    "overdraft": limits.overdraft_minor,
+                    "dailyOutflow": limits.daily_outflow_minor,
+                    "dailyCount": limits.daily_count,
+                    "lowestBalance": limits.lowest_balance_minor,
+                });
+                let (id, account) = (id.as_str(), account.as_str());
+                let body =
+                    json!({"id": id, "account": account, "limits": limits, "occurredAtMs": occurred_at_ms});
+                (body, "account.limits")
+            }
+            Action::Decide(decide) => {
+                let body = json!({
+                    "id": id.as_str(),
+                    "account": account.as_str(),
+                    "payment": decide.payment.as_str(),
+                    "by": decide.by.as_str(),
+                    "why": decide.why.as_str(),
+                    "occurredAtMs": occurred_at_ms,
+                });
+                (body, decide.verdict.kind())
+            }
         },
     }
 }
@@ -100,6 +126,12 @@ proptest! {
     fn a_snapshot_is_read_as_it_was_written(account in any_account_id(), state in any_account(), at_ms: i64) {
         let snapshot = AccountSnapshot { account, state, at_ms };
         prop_assert_eq!(AccountSnapshot::decode(&bytes(|b| snapshot.encode(b))), Ok(snapshot));
+    }
+
+    #[test]
+    fn a_held_payment_is_read_as_it_was_written(payment in any_payment(), accepted_at_ms: i64, hold in any_hold()) {
+        let held = HeldPayment { payment, accepted_at_ms, hold };
+        prop_assert_eq!(HeldPayment::decode(&bytes(|b| held.encode(b))), Ok(held));
     }
 
     #[test]

@@ -10,7 +10,9 @@ use kpay_domain::{AccountId, Intake, Malformed, PaymentId, StatusChange, intake}
 
 use super::App;
 use super::accept::{Order, json};
-use super::dto::{AccountView, NewAccount, NewChange, NewFunding, OpeningView, PaymentStatus, PaymentView};
+use super::dto::{
+    AccountView, NewAccount, NewChange, NewFunding, NewLimits, OpeningView, PaymentStatus, PaymentView,
+};
 use super::extract::{IdOf, JsonBody, Prefer};
 use super::payments::{location, made_id};
 use super::peers::{Answer, AskError, Question};
@@ -177,6 +179,28 @@ pub(super) async fn close(
     change(&app, StatusChange::Close, &account, prefer, &body).await
 }
 
+/// Give an account limits of its own, in place of those that it had.
+///
+/// The outcome is rejected with `unknown_account` or `account_closed`. They hold for what is decided from then on.
+#[utoipa::path(
+    post, operation_id = "limit_account", path = "/v1/accounts/{id}/limits", tag = "accounts",
+    params(("id" = String, Path, description = "Of the account", example = "alice"),
+        ("prefer" = Option<String>, Header, example = "wait=5",
+        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    request_body = NewLimits,
+    responses(CommandAnswers),
+)]
+pub(super) async fn limits(
+    State(app): State<Arc<App>>,
+    IdOf(account): IdOf<AccountId>,
+    prefer: Prefer,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Rejected> {
+    let made = made_id();
+    let intake = intake::limits_from_json(&body, Some(account.clone()), Some(made.clone()));
+    command(&app, intake, &account, &made, prefer).await
+}
+
 async fn change(
     app: &App,
     to: StatusChange,
@@ -192,7 +216,7 @@ async fn change(
 /// What a command to an account is answered with.
 #[derive(utoipa::IntoResponses)]
 #[allow(dead_code)] // described, never made
-enum CommandAnswers {
+pub(super) enum CommandAnswers {
     /// Accepted; `location` says where the command is found
     #[response(status = 202, headers(("location" = String), ("preference-applied" = String)))]
     Accepted(PaymentView),
@@ -254,7 +278,7 @@ async fn look(app: &App, id: &AccountId) -> Result<Look, AskError> {
         return Ok(Look::Open(json(account)));
     }
     // Before the account there is its opening, by the default id or by one that went through here.
-    let command = app.recent.lock().opening_of(id).unwrap_or_else(|| intake::default_open_id(id));
+    let command = app.recent.lock().opening_of(id).unwrap_or_else(|| intake::default_id("open", id.as_str()));
     if let Some(outcome) = app.outcome(&command).await? {
         let outcome: PaymentView = serde_json::from_slice(&outcome).map_err(|_| AskError::Unreachable)?;
         // Some other thing may have taken the id.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kpay_domain::{AccountCommand, Currency, Intake, Payment, Reference};
+use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -84,6 +84,86 @@ pub struct NewChange {
     pub id: Option<String>,
 }
 
+/// Limits of an account's own, in place of those that it had; what is left out is the pipeline's.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"id": "l-1", "limits": {"dailyOutflow": 500_000, "dailyCount": 20}}))]
+pub struct NewLimits {
+    /// The idempotency key. Made here when it is left out.
+    #[schema(example = "l-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
+    /// All of them.
+    pub limits: LimitsView,
+}
+
+/// An account's own limits, in minor units. A day is one of UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LimitsView {
+    /// How far below zero a payment may take the balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub overdraft: Option<i64>,
+    /// Paid on one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub daily_outflow: Option<i64>,
+    /// Payments on one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daily_count: Option<u32>,
+    /// What a payment has to leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0)]
+    pub lowest_balance: Option<i64>,
+}
+
+/// What becomes of a held payment.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"by": "carol", "why": "called the customer"}))]
+pub struct NewVerdict {
+    /// Who decides, at most 256 bytes.
+    #[schema(example = "carol", min_length = 1)]
+    pub by: String,
+    /// Why, at most 256 bytes.
+    #[schema(example = "called the customer", min_length = 1)]
+    pub why: String,
+    /// The idempotency key; the verdict and the payment's id when it is left out.
+    #[schema(example = "release:p-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
+}
+
+/// A refund of a confirmed payment.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({"id": "r-1", "amount": {"value": 200}}))]
+pub struct NewRefund {
+    /// The idempotency key. Made here when it is left out.
+    #[schema(example = "r-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
+    pub id: Option<String>,
+    /// All of the payment when it is left out. All its refunds together are at most the payment.
+    pub amount: Option<Amount>,
+    /// Text for people, at most 256 bytes.
+    pub reference: Option<String>,
+}
+
+/// That a rule held a payment, and what was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldView {
+    /// The rule's name.
+    pub rule: String,
+    /// RFC 3339, UTC: rejected with `hold_expired` when nobody decides before.
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+    /// `release`, `refuse` or `expire`, once it is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// Where a payment or an account command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -108,7 +188,7 @@ pub struct Step {
     /// RFC 3339, UTC.
     #[schema(example = "2026-11-23T12:00:00.000Z", format = DateTime)]
     pub at: String,
-    /// `accepted`, `debited`, `credited`, `completed`, `rejected` or `reversed`.
+    /// `accepted`, `held`, `released`, `refused`, `expired`, `debited`, `credited`, `completed`, `rejected` or `reversed`.
     #[schema(example = "accepted")]
     pub step: String,
 }
@@ -124,7 +204,8 @@ pub struct Step {
 pub struct PaymentView {
     /// The idempotency key.
     pub id: String,
-    /// `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen` or `account_closed`; a payment has none.
+    /// `account_opened`, `account_funded`, `account_frozen`, `account_unfrozen`, `account_closed`, `account_limited`,
+    /// `payment_release`, `payment_refuse` or `payment_expire`; a payment has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Where it is.
@@ -132,6 +213,12 @@ pub struct PaymentView {
     /// Why it was rejected or reversed; a stable code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of `limit_exceeded`: `per_payment`, `daily_outflow`, `daily_count` or `lowest_balance`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+    /// The rule that refuses or holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     /// The payer's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -150,6 +237,15 @@ pub struct PaymentView {
     /// The caller's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// The payment that this one gives back.
+    #[serde(default, rename = "refundOf", skip_serializing_if = "Option::is_none")]
+    pub refund_of: Option<String>,
+    /// That a rule held it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldView>,
+    /// The held payment that a command decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment: Option<String>,
     /// What was done so far.
     #[serde(default)]
     pub timeline: Vec<Step>,
@@ -166,6 +262,11 @@ impl PaymentView {
             kind: None,
             status,
             reason: None,
+            limit: None,
+            rule: None,
+            refund_of: None,
+            hold: None,
+            payment: None,
             from: None,
             to: None,
             account: None,
@@ -193,6 +294,7 @@ impl PaymentView {
             amount: Some(amount(payment.amount.minor, Some(&payment.amount.currency))),
             reference: payment.reference.as_ref().map(|text| Reference::as_str(text).to_owned()),
             attributes: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            refund_of: payment.refund.as_ref().map(|refund| refund.of.as_str().to_owned()),
             ..Self::empty(payment.id.as_str(), PaymentStatus::Accepted)
         }
     }
@@ -202,6 +304,10 @@ impl PaymentView {
             kind: Some(command.action.kind().to_owned()),
             account: Some(command.account.as_str().to_owned()),
             amount: command.action.amount().map(|(minor, currency)| amount(minor, currency)),
+            payment: match &command.action {
+                Action::Decide(decide) => Some(decide.payment.as_str().to_owned()),
+                _ => None,
+            },
             ..Self::empty(command.id.as_str(), PaymentStatus::Accepted)
         }
     }
@@ -225,6 +331,9 @@ pub struct AccountView {
     pub status: String,
     /// Grows by one with every change.
     pub version: u64,
+    /// Its own, in place of the pipeline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsView>,
 }
 
 /// An account of which the opening was accepted and is not done yet.

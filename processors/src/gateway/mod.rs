@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
 //! | `payments`, `accounts`, `pipeline` | the handlers |
+//! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `accept` | what taking in a payment and a command have in common |
 //! | `recent` | what was accepted lately |
 //! | `append` | payment.incoming |
@@ -16,6 +17,7 @@ mod accounts;
 pub(crate) mod append;
 pub mod dto;
 mod extract;
+mod follow_ups;
 pub mod metrics;
 mod owners;
 mod payments;

@@ -145,6 +145,19 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "payment_unknown", "Not found", detail).on("id")
     }
 
+    /// 409: only a held payment can be released or refused.
+    pub(super) fn payment_not_held(status: &str) -> Failure {
+        let detail = format!("the payment is {status}, and no rule has held it");
+        Self::new(StatusCode::CONFLICT, "payment_not_held", "The payment is not held", detail).on("id")
+    }
+
+    /// 409: only a confirmed payment can be given back, and a refund cannot.
+    pub(super) fn payment_not_refundable(what: &str) -> Failure {
+        let detail = format!("only a confirmed payment can be given back; this is {what}");
+        Self::new(StatusCode::CONFLICT, "payment_not_refundable", "The payment cannot be given back", detail)
+            .on("id")
+    }
+
     /// 404.
     pub(super) fn account_unknown() -> Failure {
         let detail = "no account has this id";

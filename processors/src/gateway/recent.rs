@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use kpay_domain::intake::default_open_id;
+use kpay_domain::intake::default_id;
 use kpay_domain::{AccountId, Action, Intake, PaymentId, fingerprint};
 
 /// The most that is remembered; an entry has about half a kilobyte.
@@ -147,9 +147,11 @@ impl Recent {
 /// The account that a command opens by an id of the caller's.
 fn opened(intake: &Intake) -> Option<&AccountId> {
     match intake {
-        Intake::Account(command) => match command.action {
-            Action::Open { .. } if command.id != default_open_id(&command.account) => Some(&command.account),
-            Action::Open { .. } | Action::Fund { .. } | Action::Change(_) => None,
+        Intake::Account(command) => match &command.action {
+            Action::Open { .. } if command.id != default_id("open", command.account.as_str()) => {
+                Some(&command.account)
+            }
+            _ => None,
         },
         Intake::Payment(_) => None,
     }

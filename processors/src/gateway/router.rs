@@ -14,12 +14,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
-use super::{App, accounts, payments, pipeline};
+use super::{App, accounts, follow_ups, payments, pipeline};
 
 /// Longer than the longest wait with all that may come before.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/accounts, GET /v1/accounts/{id}, \
-    POST /v1/accounts/{id}/fund|freeze|unfreeze|close, GET /v1/pipeline; described by /openapi.json\n";
+    POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, POST /v1/payments/{id}/release|refuse|refund, GET /v1/pipeline; described by /openapi.json\n";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,12 +42,16 @@ fn documented() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(payments::create))
         .routes(routes!(payments::get))
+        .routes(routes!(follow_ups::release))
+        .routes(routes!(follow_ups::refuse))
+        .routes(routes!(follow_ups::refund))
         .routes(routes!(accounts::open))
         .routes(routes!(accounts::get))
         .routes(routes!(accounts::fund))
         .routes(routes!(accounts::freeze))
         .routes(routes!(accounts::unfreeze))
         .routes(routes!(accounts::close))
+        .routes(routes!(accounts::limits))
         .routes(routes!(pipeline::get))
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kpay_domain::fingerprint::id_hash;
-use kpay_domain::{Intake, Outcome, confirmed};
+use kpay_domain::{Account, Intake, Outcome, confirmed};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::control::PartitionState;
 use kpay_streams::record::Record;
@@ -72,13 +72,7 @@ impl Queries {
         match self.accounts.get(partition, id) {
             None => Answer::Later,
             Some(None) => Answer::Unknown,
-            Some(Some(account)) => Answer::Found(bytes(&json!({
-                "id": id,
-                "currency": account.currency.as_str(),
-                "balance": account.balance_minor,
-                "status": account.status.as_str(),
-                "version": account.version,
-            }))),
+            Some(Some(account)) => Answer::Found(bytes(&describe_account(id, &account))),
         }
     }
 
@@ -140,6 +134,28 @@ impl Queries {
             Err(_) => Answer::Later,
         }
     }
+}
+
+/// An account as the REST API shows it.
+pub(crate) fn describe_account(id: &str, account: &Account) -> Value {
+    let mut json = json!({
+        "id": id,
+        "currency": account.currency.as_str(),
+        "balance": account.balance_minor,
+        "status": account.status.as_str(),
+        "version": account.version,
+    });
+    if let (Some(own), Some(fields)) = (&account.limits, json.as_object_mut()) {
+        let limits = [
+            ("overdraft", own.overdraft_minor),
+            ("dailyOutflow", own.daily_outflow_minor),
+            ("dailyCount", own.daily_count.map(i64::from)),
+            ("lowestBalance", own.lowest_balance_minor),
+        ];
+        let limits = limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())));
+        fields.insert("limits".to_owned(), Value::Object(limits.collect()));
+    }
+    json
 }
 
 /// What the record of a known id says.

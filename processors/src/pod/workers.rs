@@ -20,7 +20,7 @@ use crate::names::{Names, StageName, TopicName};
 use crate::pod::control::Reports;
 use crate::pod::logs::Logs;
 use crate::pod::queries::Queries;
-use crate::stage::account::{AccountStage, Accounts};
+use crate::stage::account::{AccountStage, Accounts, Holds};
 use crate::stage::confirmed::ConfirmedStage;
 use crate::stage::inflight::InflightStage;
 
@@ -78,6 +78,7 @@ pub struct Stage<L> {
     reports: Reports,
     ids: Arc<CommittedIds>,
     accounts: Arc<Accounts>,
+    holds: Arc<Holds>,
     lookup: Option<Arc<dyn Lookup>>,
 }
 
@@ -97,6 +98,7 @@ impl<L: Logs> Stage<L> {
             reports: Reports { workers, figures, ..Reports::default() },
             ids: Arc::default(),
             accounts: Arc::default(),
+            holds: Arc::default(),
             lookup,
         })
     }
@@ -169,8 +171,9 @@ impl<L: Logs> Stage<L> {
                 self.drive(stage, number, report, stop)
             }
             StageName::Account => {
-                let accounts = Arc::clone(&self.accounts);
-                let stage = AccountStage::new(names, accounts, *checkpoint_interval_ms, counters);
+                let shared = (Arc::clone(&self.accounts), Arc::clone(&self.holds));
+                let policy = Arc::new(Policy::new(self.plan.currency));
+                let stage = AccountStage::new(names, policy, shared, *checkpoint_interval_ms, counters);
                 self.drive(stage, number, report, stop)
             }
             StageName::Confirmed => {

@@ -120,14 +120,14 @@ pub fn marker_time(record: &Record<'_>) -> Option<i64> {
 mod tests {
     use std::collections::HashSet;
 
-    use kpay_domain::{Account, AccountId, AccountStatus, Currency};
+    use kpay_domain::{Account, AccountId, Currency};
     use kpay_streams::out::{Out, Topic, TopicIndex};
 
     use super::{Checkpoints, MARKER_KEY, SNAPSHOTS_PER_COMMIT};
 
     fn state() -> Account {
         let currency = Currency::new("USD").unwrap();
-        Account { currency, balance_minor: 1, status: AccountStatus::Open, version: 1 }
+        Account { balance_minor: 1, version: 1, ..Account::empty(currency) }
     }
 
     fn written(checkpoints: &mut Checkpoints, now_ms: i64) -> (usize, bool) {

@@ -67,7 +67,7 @@ impl Finished {
             self.day = day;
             self.today = Progress::default();
         }
-        self.total.record(&outcome.subject);
+        self.total.finish(outcome);
         if outcome.status == Status::Confirmed && matches!(outcome.subject, kpay_domain::Intake::Payment(_)) {
             self.today.record(&outcome.subject);
         }
@@ -105,11 +105,15 @@ impl ConfirmedStage {
             Status::Confirmed => self.pending.confirmed += 1,
             Status::Rejected(_) => self.pending.rejected += 1,
             Status::Reversed(_) => self.pending.reversed += 1,
+            Status::Held(_) => self.pending.held += 1,
         }
         if let Some(finished) = self.finished.get_mut(partition) {
             finished.record(outcome, now_ms);
         }
-        self.latencies_ms.push(now_ms - outcome.accepted_at_ms);
+        // Where a person had to decide, the time says nothing of the pipeline.
+        if outcome.hold.as_ref().is_none_or(|hold| hold.decided.is_none()) {
+            self.latencies_ms.push(now_ms - outcome.accepted_at_ms);
+        }
     }
 }
 
@@ -132,7 +136,8 @@ impl Stage for ConfirmedStage {
             // The key is the id: no need to read the value.
             if let Ok(id) = std::str::from_utf8(record.key) {
                 let known = Known { tag: 0, offset: record.offset };
-                ids.restored(partition, id_hash(id), known, record.timestamp_ms);
+                // A held payment has a second outcome: the newest counts.
+                ids.replaced(partition, id_hash(id), known, record.timestamp_ms);
             }
         })?;
         self.ids.publish(partition);
@@ -157,7 +162,12 @@ impl Stage for ConfirmedStage {
         };
         let id = outcome.id().as_str();
         let known = Known { tag: 0, offset: record.offset };
-        self.ids.insert(record.partition, id_hash(id), known, record.timestamp_ms);
+        let decided = outcome.hold.as_ref().is_some_and(|hold| hold.decided.is_some());
+        if decided {
+            self.ids.replace(record.partition, id_hash(id), known, record.timestamp_ms);
+        } else {
+            self.ids.insert(record.partition, id_hash(id), known, record.timestamp_ms);
+        }
         let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
         let mut headers: Vec<_> =
             confirmed::headers(&outcome).into_iter().map(|(name, value)| header(name, value)).collect();

@@ -23,6 +23,8 @@ pub struct Counters {
     pub rejected: AtomicU64,
     /// Outcomes by status: reversed.
     pub reversed: AtomicU64,
+    /// Payments that a rule held.
+    pub held: AtomicU64,
 }
 
 /// Counts of the open transaction.
@@ -46,6 +48,8 @@ pub struct Pending {
     pub rejected: u64,
     /// See [`Counters::reversed`].
     pub reversed: u64,
+    /// See [`Counters::held`].
+    pub held: u64,
 }
 
 impl Pending {
@@ -65,6 +69,7 @@ impl Pending {
         add(&counters.confirmed, self.confirmed);
         add(&counters.rejected, self.rejected);
         add(&counters.reversed, self.reversed);
+        add(&counters.held, self.held);
         *self = Self::default();
     }
 }

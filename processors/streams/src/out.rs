@@ -89,7 +89,8 @@ impl Out {
         self.push(topic, partition, key, None, encode);
     }
 
-    /// Appends a record to a given partition (a changelog lies beside its input).
+    /// Appends a record to a given partition (a changelog lies beside its input). Where `encode` writes nothing the record
+    /// has no value, which in a compacted topic ends its key.
     pub fn send_to(
         &mut self,
         topic: TopicIndex,
@@ -194,7 +195,8 @@ impl Out {
                 topic: entry.topic,
                 partition: entry.partition,
                 key,
-                value: Some(value),
+                // Nothing is the end of what a compacted topic keeps under the key.
+                value: (!value.is_empty()).then_some(value),
                 headers: entry.headers.as_deref().unwrap_or_default(),
             })
         })

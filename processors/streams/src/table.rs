@@ -6,6 +6,7 @@ use std::hash::{Hash, RandomState};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+pub use hashbrown::hash_map::Entry;
 use parking_lot::RwLock;
 
 /// The map that a table is made of.
@@ -62,8 +63,8 @@ impl<K: Eq + Hash, V: Clone> Committed<K, V> {
 struct Owned<K, V> {
     /// The same table that readers see, reached without the outer lock.
     table: Shared<K, V>,
-    /// Changes of the open transaction.
-    overlay: Map<K, V>,
+    /// Changes of the open transaction; `None`: removed.
+    overlay: Map<K, Option<V>>,
 }
 
 /// The worker's side: reads through the overlay, writes to it.
@@ -85,20 +86,36 @@ impl<K: Eq + Hash, V: Clone> Table<K, V> {
         K: Borrow<Q>,
     {
         let owned = self.owned.get(&partition)?;
-        owned.overlay.get(key).cloned().or_else(|| owned.table.read().get(key).cloned())
+        match owned.overlay.get(key) {
+            Some(changed) => changed.clone(),
+            None => owned.table.read().get(key).cloned(),
+        }
     }
 
     /// Sets a value in the overlay. A partition that is not owned keeps nothing.
     pub fn put(&mut self, partition: i32, key: K, value: V) {
         if let Some(owned) = self.owned.get_mut(&partition) {
-            owned.overlay.insert(key, value);
+            owned.overlay.insert(key, Some(value));
+        }
+    }
+
+    /// Removes a key in the overlay.
+    pub fn remove(&mut self, partition: i32, key: K) {
+        if let Some(owned) = self.owned.get_mut(&partition) {
+            owned.overlay.insert(key, None);
         }
     }
 
     /// Makes the overlay committed: one lock a partition that changed.
     pub fn fold(&mut self) {
         for owned in self.owned.values_mut().filter(|owned| !owned.overlay.is_empty()) {
-            owned.table.write().extend(owned.overlay.drain());
+            let mut table = owned.table.write();
+            for (key, changed) in owned.overlay.drain() {
+                match changed {
+                    Some(value) => drop(table.insert(key, value)),
+                    None => drop(table.remove(&key)),
+                }
+            }
         }
     }
 
@@ -155,6 +172,10 @@ mod tests {
         table.put(0, "a".into(), 3);
         table.fold();
         assert_eq!(shared.get(0, "a"), Some(Some(3)));
+        table.remove(0, "a".into());
+        assert_eq!((table.get(0, "a"), shared.get(0, "a")), (None, Some(Some(3))));
+        table.fold();
+        assert_eq!(shared.get(0, "a"), Some(None));
         table.revoke(0);
         assert_eq!(shared.get(0, "a"), None);
     }

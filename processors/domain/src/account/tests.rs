@@ -1,7 +1,10 @@
-use super::{Account, AccountStatus, BALANCE_MAX, Decision, Next, decide};
+mod held;
+mod limits;
+
+use super::{Account, AccountStatus, BALANCE_MAX, Decision, Known, Next, Outflow};
 use crate::{
     AccountCommand, AccountId, Action, Attributes, Command, Currency, EntryKind, Intake, Money, Outcome,
-    Payment, PaymentId, Reason, Status, StatusChange,
+    Payment, PaymentId, Policy, Reason, Status, StatusChange, Trail,
 };
 
 fn currency(text: &str) -> Currency {
@@ -9,7 +12,7 @@ fn currency(text: &str) -> Currency {
 }
 
 fn account(balance_minor: i64, code: &str, status: AccountStatus) -> Account {
-    Account { currency: currency(code), balance_minor, status, version: 4 }
+    Account { balance_minor, status, version: 4, ..Account::empty(currency(code)) }
 }
 
 fn usd(balance_minor: i64) -> Account {
@@ -25,7 +28,18 @@ fn payment(minor: i64) -> Payment {
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     }
+}
+
+/// By a policy without limits and rules.
+fn decide(account: Option<&Account>, command: Command, at_ms: i64) -> Decision {
+    let known = Known { account, ..Known::default() };
+    super::decide(known, command, &Policy::new(currency("USD")), at_ms)
+}
+
+fn trail() -> Trail {
+    Trail { accepted_at_ms: 1, debited_at_ms: 2, hold: None }
 }
 
 fn debit(minor: i64) -> Command {
@@ -33,12 +47,12 @@ fn debit(minor: i64) -> Command {
 }
 
 fn credit(minor: i64) -> Command {
-    Command::Credit { payment: payment(minor), accepted_at_ms: 1, debited_at_ms: 2 }
+    Command::Credit { payment: payment(minor), trail: trail(), serial: false }
 }
 
 fn reverse(minor: i64) -> Command {
     let reason = Reason::UnknownAccount;
-    Command::Reverse { payment: payment(minor), accepted_at_ms: 1, debited_at_ms: 2, reason }
+    Command::Reverse { payment: payment(minor), trail: trail(), reason }
 }
 
 fn administer(action: Action) -> Command {
@@ -69,17 +83,21 @@ fn rejection(decision: Decision) -> Option<Reason> {
 
 #[test]
 fn a_debit_takes_the_money_and_sends_the_credit() {
-    let Decision { entry, next } = decide(Some(&usd(100)), debit(30), 9);
+    let Decision { entry, next, .. } = decide(Some(&usd(100)), debit(30), 9);
     let entry = entry.unwrap();
     assert_eq!(
         (entry.kind, entry.amount.minor, entry.balance_minor, entry.version),
         (EntryKind::Debit, -30, 70, 5)
     );
     assert_eq!((entry.account.as_str(), entry.counterparty.as_ref().unwrap().as_str()), ("alice", "bob"));
-    assert_eq!(entry.state(), Account { version: 5, ..usd(70) });
+    let outflow = Outflow { day: 0, minor: 30, count: 1 };
+    assert_eq!(entry.state(), Account { version: 5, outflow, ..usd(70) });
     let Next::Command(credit) = next else { panic!("a credit follows") };
     assert_eq!(credit.account_id().as_str(), "bob");
-    assert_eq!(credit, Command::Credit { payment: payment(30), accepted_at_ms: 1, debited_at_ms: 9 });
+    assert_eq!(
+        credit,
+        Command::Credit { payment: payment(30), trail: Trail { debited_at_ms: 9, ..trail() }, serial: false }
+    );
 }
 
 #[test]
@@ -107,7 +125,7 @@ fn a_debit_is_checked_in_the_order() {
 
 #[test]
 fn a_credit_confirms_the_payment() {
-    let Decision { entry, next } = decide(Some(&usd(100)), credit(30), 9);
+    let Decision { entry, next, .. } = decide(Some(&usd(100)), credit(30), 9);
     let entry = entry.unwrap();
     assert_eq!((entry.kind, entry.amount.minor, entry.balance_minor), (EntryKind::Credit, 30, 130));
     assert_eq!((entry.account.as_str(), entry.counterparty.as_ref().unwrap().as_str()), ("bob", "alice"));
@@ -127,16 +145,11 @@ fn a_credit_that_cannot_be_made_sends_the_money_back() {
         (Some(account(BALANCE_MAX, "USD", AccountStatus::Open)), Reason::BalanceOverflow),
     ];
     for (account, reason) in table {
-        let Decision { entry, next } = decide(account.as_ref(), credit(1), 9);
+        let Decision { entry, next, .. } = decide(account.as_ref(), credit(1), 9);
         assert_eq!(entry, None);
         let Next::Command(reverse) = next else { panic!("a reverse follows") };
         assert_eq!(reverse.account_id().as_str(), "alice");
-        let expected = Command::Reverse {
-            payment: payment(1),
-            accepted_at_ms: 1,
-            debited_at_ms: 2,
-            reason: reason.clone(),
-        };
+        let expected = Command::Reverse { payment: payment(1), trail: trail(), reason: reason.clone() };
         assert_eq!(reverse, expected, "{reason}");
     }
     assert_eq!(decide(Some(&usd(BALANCE_MAX - 1)), credit(1), 9).entry.unwrap().balance_minor, BALANCE_MAX);
@@ -145,7 +158,7 @@ fn a_credit_that_cannot_be_made_sends_the_money_back() {
 #[test]
 fn a_reverse_reaches_the_payer_whatever_became_of_the_account() {
     for status in [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed] {
-        let Decision { entry, next } = decide(Some(&account(BALANCE_MAX, "USD", status)), reverse(30), 9);
+        let Decision { entry, next, .. } = decide(Some(&account(BALANCE_MAX, "USD", status)), reverse(30), 9);
         let entry = entry.unwrap();
         assert_eq!((entry.kind, entry.amount.minor), (EntryKind::Reverse, 30));
         assert_eq!((entry.balance_minor, entry.status), (BALANCE_MAX + 30, status));
@@ -159,7 +172,7 @@ fn a_reverse_reaches_the_payer_whatever_became_of_the_account() {
 #[test]
 fn an_opening_is_one_entry_with_its_funding() {
     for funding_minor in [0, 500, BALANCE_MAX] {
-        let Decision { entry, next } = decide(None, open(funding_minor), 9);
+        let Decision { entry, next, .. } = decide(None, open(funding_minor), 9);
         let entry = entry.unwrap();
         assert_eq!(
             (entry.kind, entry.amount.minor, entry.counterparty.clone()),
@@ -233,7 +246,7 @@ fn a_change_of_status_is_an_entry_that_moves_nothing() {
     for (before, change, kind, after) in table {
         let balance_minor = if change == StatusChange::Close { 0 } else { 70 };
         let before = account(balance_minor, "EUR", before);
-        let Decision { entry, next } = decide(Some(&before), administer(Action::Change(change)), 9);
+        let Decision { entry, next, .. } = decide(Some(&before), administer(Action::Change(change)), 9);
         let entry = entry.unwrap();
         assert_eq!((entry.kind, entry.amount.minor), (kind, 0));
         assert_eq!(entry.state(), Account { version: 5, ..account(balance_minor, "EUR", after) });

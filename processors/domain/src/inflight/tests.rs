@@ -18,6 +18,7 @@ fn payment(from: &str, to: &str, minor: i64, code: &str) -> Intake {
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     })
 }
 

@@ -6,12 +6,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Kind, check_size, default_open_id};
+use super::{Kind, check_size, default_id};
 use crate::{
+    account::AccountLimits,
+    hold::{DecideHold, HoldVerdict},
     ids::{AccountId, IdError, PaymentId},
     malformed::Malformed,
     money::{Currency, Money},
-    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, StatusChange},
+    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, Refund, StatusChange},
 };
 
 /// Every field of every body.
@@ -40,6 +42,39 @@ struct Body<'a> {
     funding: Option<&'a RawValue>,
     #[serde(borrow)]
     command_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refund: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limits: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payment: Option<&'a RawValue>,
+    #[serde(borrow)]
+    by: Option<&'a RawValue>,
+    #[serde(borrow)]
+    why: Option<&'a RawValue>,
+}
+
+/// What a refund gives back.
+#[derive(Deserialize)]
+struct RefundBody<'a> {
+    #[serde(borrow)]
+    of: Option<&'a RawValue>,
+    #[serde(borrow)]
+    amount: Option<&'a RawValue>,
+}
+
+/// An account's own limits.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LimitsBody<'a> {
+    #[serde(borrow)]
+    overdraft: Option<&'a RawValue>,
+    #[serde(borrow)]
+    daily_outflow: Option<&'a RawValue>,
+    #[serde(borrow)]
+    daily_count: Option<&'a RawValue>,
+    #[serde(borrow)]
+    lowest_balance: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -51,7 +86,8 @@ struct Amount<'a> {
 }
 
 /// Reads a payment: `{"id", "from", "to", "amount": {"value", "currency"}, "reference"?, "attributes"?,
-/// "occurredAtMs"?}`. `id` stands in where the body has none.
+/// "occurredAtMs"?, "refund"?: {"of", "amount"}}`, where a refund says which payment it gives back and what that moved, in
+/// minor units. `id` stands in where the body has none.
 pub fn payment_from_json(value: &[u8], id: Option<PaymentId>) -> Result<Intake, Malformed> {
     let body = body(value)?;
     let id = payment_id("id", body.id)?.or(id).ok_or_else(|| Malformed::missing("id"))?;
@@ -70,6 +106,7 @@ pub fn payment_from_json(value: &[u8], id: Option<PaymentId>) -> Result<Intake, 
         reference,
         attributes: attributes(body.attributes)?,
         occurred_at_ms: occurred_at(body.occurred_at_ms)?,
+        refund: body.refund.map(refund).transpose()?,
     }))
 }
 
@@ -78,7 +115,8 @@ pub fn payment_from_json(value: &[u8], id: Option<PaymentId>) -> Result<Intake, 
 pub fn open_from_json(value: &[u8]) -> Result<Intake, Malformed> {
     let body = body(value)?;
     let account = required_account("id", body.id)?;
-    let id = payment_id("commandId", body.command_id)?.unwrap_or_else(|| default_open_id(&account));
+    let id =
+        payment_id("commandId", body.command_id)?.unwrap_or_else(|| default_id("open", account.as_str()));
     let currency = currency("currency", body.currency)?;
     let funding_minor = body.funding.map_or(Ok(0), |raw| minor_units("funding", raw))?;
     let occurred_at_ms = occurred_at(body.occurred_at_ms)?;
@@ -115,6 +153,64 @@ pub fn change_from_json(
     command(&body(value)?, account, id, || Ok(Action::Change(change)))
 }
 
+/// Reads the refund of `paid`, a payment that was confirmed: `{"id"?, "amount"?: {"value", "currency"?}, "reference"?,
+/// "attributes"?, "occurredAtMs"?}`. Without an amount it is all of it; `id` stands in where the body has none.
+pub fn refund_from_json(value: &[u8], paid: &Payment, id: PaymentId) -> Result<Intake, Malformed> {
+    let body = body(value)?;
+    let (minor, currency) = match body.amount {
+        Some(raw) => amount(Some(raw))?,
+        None => (paid.amount.minor, None),
+    };
+    let reference = match body.reference {
+        Some(raw) => Reference::new(&text("reference", raw)?)?,
+        None => None,
+    };
+    Ok(Intake::Payment(Payment {
+        id: payment_id("id", body.id)?.unwrap_or(id),
+        from: paid.to.clone(),
+        to: paid.from.clone(),
+        amount: Money::new(minor, currency.unwrap_or(paid.amount.currency)),
+        reference,
+        attributes: attributes(body.attributes)?,
+        occurred_at_ms: occurred_at(body.occurred_at_ms)?,
+        refund: Some(Box::new(Refund { of: paid.id.clone(), amount_minor: paid.amount.minor })),
+    }))
+}
+
+/// Reads an account's own limits: `{"id", "account", "limits": {"overdraft"?, "dailyOutflow"?, "dailyCount"?,
+/// "lowestBalance"?}, "occurredAtMs"?}`, in minor units; what is absent is the pipeline's again. `account` and `id` stand in
+/// where the body has none.
+pub fn limits_from_json(
+    value: &[u8],
+    account: Option<AccountId>,
+    id: Option<PaymentId>,
+) -> Result<Intake, Malformed> {
+    let body = body(value)?;
+    command(&body, account, id, || {
+        let raw = body.limits.ok_or_else(|| Malformed::missing("limits"))?;
+        Ok(Action::Limits(Box::new(limits(raw)?)))
+    })
+}
+
+/// Reads what becomes of a held payment: `{"id"?, "account", "payment", "by", "why", "occurredAtMs"?}`, where `account` is
+/// the payer's. `account` and `payment` stand in where the body has none. The id is that of the verdict and the payment, so
+/// that the same verdict twice is one, unless the body has its own.
+pub fn decide_from_json(
+    value: &[u8],
+    verdict: HoldVerdict,
+    account: Option<AccountId>,
+    payment: Option<PaymentId>,
+) -> Result<Intake, Malformed> {
+    let body = body(value)?;
+    let payment = payment_id("payment", body.payment)?.or(payment);
+    let payment = payment.ok_or_else(|| Malformed::missing("payment"))?;
+    let id = default_id(verdict.as_str(), payment.as_str());
+    command(&body, account, Some(id), || {
+        let (by, why) = (words("by", body.by)?, words("why", body.why)?);
+        Ok(Action::Decide(Box::new(DecideHold { payment, verdict, by, why })))
+    })
+}
+
 fn command(
     body: &Body<'_>,
     account: Option<AccountId>,
@@ -134,7 +230,9 @@ fn command(
 /// Tells the kind by the fields: `account` is taken for a funding's (a change of status has to say its kind), `from`, `to` and `amount` are a payment's.
 pub(super) fn infer(value: &[u8]) -> Result<Kind, Malformed> {
     let body = body(value)?;
-    if body.account.is_some() {
+    if body.limits.is_some() {
+        Ok(Kind::AccountLimits)
+    } else if body.account.is_some() && body.payment.is_none() {
         Ok(Kind::AccountFund)
     } else if body.from.is_some() || body.to.is_some() || body.amount.is_some() {
         Ok(Kind::Payment)
@@ -220,6 +318,38 @@ fn occurred_at(raw: Option<&RawValue>) -> Result<Option<i64>, Malformed> {
     let detail = "is an integer of milliseconds since 1970";
     let ms: i64 = raw.get().parse().map_err(|_| Malformed::new("field_type", "occurredAtMs", detail))?;
     Ok((ms != 0).then_some(ms))
+}
+
+fn refund(raw: &RawValue) -> Result<Box<Refund>, Malformed> {
+    let body: RefundBody<'_> = serde_json::from_str(raw.get())
+        .map_err(|_| Malformed::new("field_type", "refund", "is not an object of of and amount"))?;
+    let of = payment_id("refund.of", body.of)?.ok_or_else(|| Malformed::missing("refund.of"))?;
+    let amount = body.amount.ok_or_else(|| Malformed::missing("refund.amount"))?;
+    Ok(Box::new(Refund { of, amount_minor: minor_units("refund.amount", amount)? }))
+}
+
+fn limits(raw: &RawValue) -> Result<AccountLimits, Malformed> {
+    let body: LimitsBody<'_> = serde_json::from_str(raw.get())
+        .map_err(|_| Malformed::new("field_type", "limits", "is not an object of limits"))?;
+    let minor = |field, raw: Option<&RawValue>| {
+        raw.filter(|raw| raw.get() != "null").map(|raw| minor_units(field, raw)).transpose()
+    };
+    let daily_count = minor("limits.dailyCount", body.daily_count)?.map(u32::try_from).transpose();
+    let limits = AccountLimits {
+        overdraft_minor: minor("limits.overdraft", body.overdraft)?,
+        daily_outflow_minor: minor("limits.dailyOutflow", body.daily_outflow)?,
+        daily_count: daily_count.map_err(|_| {
+            Malformed::new("amount_out_of_range", "limits.dailyCount", "is from 0 to 4294967295")
+        })?,
+        lowest_balance_minor: minor("limits.lowestBalance", body.lowest_balance)?,
+    };
+    limits.check()?;
+    Ok(limits)
+}
+
+fn words(field: &'static str, raw: Option<&RawValue>) -> Result<Reference, Malformed> {
+    let text = filled(field, raw)?.ok_or_else(|| Malformed::missing(field))?;
+    Reference::of_field(field, &text)?.ok_or_else(|| Malformed::missing(field))
 }
 
 fn attributes(raw: Option<&RawValue>) -> Result<Attributes, Malformed> {

@@ -1,5 +1,9 @@
-use super::{RECORD_BYTES_MAX, default_open_id, fund_from_json, parse, payment_from_json};
+use super::{RECORD_BYTES_MAX, default_id, fund_from_json, parse, payment_from_json};
 use crate::{AccountId, Action, Currency, Intake, PaymentId};
+
+fn open_id(account: &AccountId) -> PaymentId {
+    default_id("open", account.as_str())
+}
 
 const JSON: Option<&str> = Some("application/json");
 
@@ -158,10 +162,9 @@ fn the_content_type_decides_the_format() {
 #[test]
 fn an_opening_has_an_id_of_its_own() {
     let account = |text: &str| AccountId::new(text).unwrap();
-    assert_eq!(default_open_id(&account("alice")).as_str(), "open:alice");
-    assert_eq!(default_open_id(&account(&"x".repeat(59))).as_str().len(), 64);
-    let (one, other) =
-        (default_open_id(&account(&"x".repeat(60))), default_open_id(&account(&"x".repeat(61))));
+    assert_eq!(open_id(&account("alice")).as_str(), "open:alice");
+    assert_eq!(open_id(&account(&"x".repeat(59))).as_str().len(), 64);
+    let (one, other) = (open_id(&account(&"x".repeat(60))), open_id(&account(&"x".repeat(61))));
     assert_eq!(one.as_str().len(), 29);
     assert_ne!(one, other);
     let opened =

@@ -12,6 +12,7 @@ fn payment() -> Payment {
         reference: Reference::new("invoice 7").unwrap(),
         attributes: Attributes::new([("channel", "web"), ("country", "DE"), ("score", "80")]).unwrap(),
         occurred_at_ms: None,
+        refund: None,
     }
 }
 

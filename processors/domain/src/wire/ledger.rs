@@ -4,6 +4,7 @@ use buffa::EnumValue;
 
 use super::{
     append,
+    hold::{outflow_view, own_view, read_outflow, read_own},
     payment::{account_id, currency, payment_id},
     proto, view,
 };
@@ -29,6 +30,7 @@ impl LedgerEntry {
             EnumValue::Known(Kind::KIND_FROZEN) => EntryKind::Frozen,
             EnumValue::Known(Kind::KIND_UNFROZEN) => EntryKind::Unfrozen,
             EnumValue::Known(Kind::KIND_CLOSED) => EntryKind::Closed,
+            EnumValue::Known(Kind::KIND_LIMITS) => EntryKind::Limits,
             EnumValue::Known(Kind::KIND_UNSPECIFIED) => return Err(Malformed::missing("kind")),
             EnumValue::Unknown(_) => {
                 return Err(Malformed::new("enum_unknown", "kind", "of a newer release"));
@@ -48,6 +50,8 @@ impl LedgerEntry {
             version: view.version,
             status: read_status(view.status)?,
             at_ms: view.at_ms,
+            outflow: read_outflow(&view.outflow),
+            limits: read_own(&view.limits)?,
         })
     }
 
@@ -62,6 +66,7 @@ impl LedgerEntry {
             EntryKind::Frozen => Kind::KIND_FROZEN,
             EntryKind::Unfrozen => Kind::KIND_UNFROZEN,
             EntryKind::Closed => Kind::KIND_CLOSED,
+            EntryKind::Limits => Kind::KIND_LIMITS,
         };
         let view = proto::LedgerEntryView {
             account: self.account.as_str(),
@@ -74,6 +79,8 @@ impl LedgerEntry {
             version: self.version,
             status: status(self.status),
             at_ms: self.at_ms,
+            outflow: outflow_view(self.outflow),
+            limits: own_view(self.limits.as_deref()),
         };
         append(&view, buffer);
     }
@@ -90,6 +97,8 @@ impl AccountSnapshot {
                 balance_minor: view.balance_minor,
                 status: read_status(view.status)?,
                 version: view.version,
+                outflow: read_outflow(&view.outflow),
+                limits: read_own(&view.limits)?,
             },
             at_ms: view.at_ms,
         })
@@ -104,6 +113,8 @@ impl AccountSnapshot {
             version: self.state.version,
             status: status(self.state.status),
             at_ms: self.at_ms,
+            outflow: outflow_view(self.state.outflow),
+            limits: own_view(self.state.limits.as_deref()),
         };
         append(&view, buffer);
     }

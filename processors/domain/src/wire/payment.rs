@@ -1,13 +1,17 @@
 //! Intake, and what the other messages carry of it.
 
-use buffa::{EnumValue, MapView};
+use buffa::{EnumValue, MapView, MessageFieldView};
 
-use super::{append, proto, time, view};
+use super::{
+    append,
+    hold::{decide_view, limits_view, read_decide, read_limits},
+    proto, time, view,
+};
 use crate::{
     ids::{AccountId, IdError, PaymentId},
     malformed::Malformed,
     money::{Currency, Money},
-    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, StatusChange},
+    payment::{AccountCommand, Action, Attributes, Intake, Payment, Reference, Refund, StatusChange},
 };
 use proto::__buffa::view::oneof::{account_command::Action as ActionView, intake::Body};
 use proto::change_status::Change;
@@ -67,7 +71,12 @@ pub(super) fn read_payment(view: &proto::PaymentView<'_>) -> Result<Payment, Mal
         reference: Reference::new(view.reference)?,
         attributes: Attributes::new(view.attributes.iter().map(|(key, value)| (*key, *value)))?,
         occurred_at_ms: time(view.occurred_at_ms),
+        refund: view.refund.as_option().map(read_refund).transpose()?,
     })
+}
+
+fn read_refund(view: &proto::RefundView<'_>) -> Result<Box<Refund>, Malformed> {
+    Ok(Box::new(Refund { of: payment_id(view.of)?, amount_minor: view.amount_minor }))
 }
 
 pub(super) fn payment_view(payment: &Payment) -> proto::PaymentView<'_> {
@@ -80,6 +89,12 @@ pub(super) fn payment_view(payment: &Payment) -> proto::PaymentView<'_> {
         reference: payment.reference.as_ref().map_or("", Reference::as_str),
         attributes: MapView::new(payment.attributes.iter().collect()),
         occurred_at_ms: payment.occurred_at_ms.unwrap_or(0),
+        refund: payment.refund.as_ref().map_or_else(MessageFieldView::default, |refund| {
+            MessageFieldView::some(proto::RefundView {
+                of: refund.of.as_str(),
+                amount_minor: refund.amount_minor,
+            })
+        }),
     }
 }
 
@@ -102,6 +117,8 @@ pub(super) fn read_command(view: &proto::AccountCommandView<'_>) -> Result<Accou
                 return Err(Malformed::new("enum_unknown", "change", "of a newer release"));
             }
         }),
+        Some(ActionView::Limits(limits)) => Action::Limits(Box::new(read_limits(limits)?)),
+        Some(ActionView::Decide(decide)) => Action::Decide(Box::new(read_decide(decide)?)),
         None => return Err(Malformed::missing("action")),
     };
     Ok(AccountCommand {
@@ -130,6 +147,8 @@ pub(super) fn command_view(command: &AccountCommand) -> proto::AccountCommandVie
             }),
             ..proto::ChangeStatusView::default()
         })),
+        Action::Limits(limits) => ActionView::Limits(Box::new(limits_view(limits))),
+        Action::Decide(decide) => ActionView::Decide(Box::new(decide_view(decide))),
     };
     proto::AccountCommandView {
         id: command.id.as_str(),

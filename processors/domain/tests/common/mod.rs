@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use kpay_domain::{
-    Account, AccountCommand, AccountId, AccountStatus, Action, Attributes, Command, Currency, EntryKind,
-    Intake, LedgerEntry, Money, Outcome, Payment, PaymentId, Reason, Reference, Status, StatusChange,
+    Account, AccountCommand, AccountId, AccountLimits, AccountStatus, Action, Attributes, Command, Currency,
+    DecideHold, EntryKind, Hold, HoldDecision, HoldVerdict, Intake, LedgerEntry, Money, Outcome, Outflow,
+    Payment, PaymentId, Reason, Reference, Refund, RuleName, Status, StatusChange, Trail,
 };
 use proptest::{collection::btree_map, option, prelude::*};
 
@@ -29,7 +30,13 @@ pub(crate) fn payment(minor: i64) -> Payment {
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     }
+}
+
+/// What a payment has behind it that was accepted at 1 and debited at 2.
+pub(crate) fn trail() -> Trail {
+    Trail { accepted_at_ms: 1, debited_at_ms: 2, hold: None }
 }
 
 pub(crate) fn any_account_id() -> impl Strategy<Value = AccountId> {
@@ -73,8 +80,9 @@ pub(crate) fn any_payment() -> impl Strategy<Value = Payment> {
         any_reference(),
         any_attributes(),
         any_time(),
+        any_refund(),
     )
-        .prop_map(|(id, from, to, amount, reference, attributes, occurred_at_ms)| Payment {
+        .prop_map(|(id, from, to, amount, reference, attributes, occurred_at_ms, refund)| Payment {
             id,
             from,
             to,
@@ -82,7 +90,53 @@ pub(crate) fn any_payment() -> impl Strategy<Value = Payment> {
             reference,
             attributes,
             occurred_at_ms,
+            refund,
         })
+}
+
+fn any_refund() -> impl Strategy<Value = Option<Box<Refund>>> {
+    let refund = (any_payment_id(), any_minor());
+    prop_oneof![
+        4 => Just(None),
+        1 => refund.prop_map(|(of, amount_minor)| Some(Box::new(Refund { of, amount_minor }))),
+    ]
+}
+
+fn any_words(field: &'static str) -> impl Strategy<Value = Reference> {
+    "\\PC{1,20}".prop_map(move |text| Reference::of_field(field, &text).expect("short").expect("not empty"))
+}
+
+pub(crate) fn any_limits() -> impl Strategy<Value = AccountLimits> {
+    let minor = || option::of(prop_oneof![3 => 0_i64..20_000, 1 => Just(i64::MAX)]);
+    (minor(), minor(), option::of(0_u32..5), minor()).prop_map(
+        |(overdraft_minor, daily_outflow_minor, daily_count, lowest_balance_minor)| AccountLimits {
+            overdraft_minor,
+            daily_outflow_minor,
+            daily_count,
+            lowest_balance_minor,
+        },
+    )
+}
+
+pub(crate) fn any_rule() -> impl Strategy<Value = RuleName> {
+    "[a-z]{1,8}".prop_map(|name| RuleName::new(&name).expect("small letters"))
+}
+
+pub(crate) fn any_verdict() -> impl Strategy<Value = HoldVerdict> {
+    proptest::sample::select(HoldVerdict::ALL.to_vec())
+}
+
+pub(crate) fn any_hold() -> impl Strategy<Value = Hold> {
+    let decided = (any_verdict(), any_words("by"), any_words("why"), any::<i64>())
+        .prop_map(|(verdict, by, why, at_ms)| HoldDecision { verdict, by, why, at_ms });
+    (any_rule(), any::<i64>(), any::<i64>(), option::of(decided)).prop_map(
+        |(rule, held_at_ms, expires_at_ms, decided)| Hold { rule, held_at_ms, expires_at_ms, decided },
+    )
+}
+
+pub(crate) fn any_trail() -> impl Strategy<Value = Trail> {
+    (any::<i64>(), any::<i64>(), option::of(any_hold().prop_map(Box::new)))
+        .prop_map(|(accepted_at_ms, debited_at_ms, hold)| Trail { accepted_at_ms, debited_at_ms, hold })
 }
 
 pub(crate) fn any_account_command() -> impl Strategy<Value = AccountCommand> {
@@ -92,6 +146,10 @@ pub(crate) fn any_account_command() -> impl Strategy<Value = AccountCommand> {
         (option::of(any_currency()), any_minor())
             .prop_map(|(currency, amount_minor)| Action::Fund { amount_minor, currency }),
         any_change().prop_map(Action::Change),
+        any_limits().prop_map(|limits| Action::Limits(Box::new(limits))),
+        (any_payment_id(), any_verdict(), any_words("by"), any_words("why")).prop_map(
+            |(payment, verdict, by, why)| Action::Decide(Box::new(DecideHold { payment, verdict, by, why }))
+        ),
     ];
     (any_payment_id(), any_account_id(), action, any_time()).prop_map(
         |(id, account, action, occurred_at_ms)| AccountCommand { id, account, action, occurred_at_ms },
@@ -109,7 +167,8 @@ pub(crate) fn any_intake() -> impl Strategy<Value = Intake> {
 pub(crate) fn any_reason() -> impl Strategy<Value = Reason> {
     prop_oneof![
         4 => proptest::sample::select(Reason::ALL.to_vec()),
-        1 => "[a-z_]{1,40}".prop_map(|code| Reason::from_code(&code)),
+        1 => any_rule().prop_map(Reason::RuleRefused),
+        1 => "[a-z_]{1,40}".prop_map(|code| Reason::from_code(&code, "")),
     ]
 }
 
@@ -123,17 +182,16 @@ pub(crate) fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         (payment(), any::<i64>())
             .prop_map(|(payment, accepted_at_ms)| Command::Debit { payment, accepted_at_ms }),
-        (payment(), any::<i64>(), any::<i64>()).prop_map(|(payment, accepted_at_ms, debited_at_ms)| {
-            Command::Credit { payment, accepted_at_ms, debited_at_ms }
+        (payment(), any_trail(), any::<bool>()).prop_map(|(payment, trail, serial)| Command::Credit {
+            payment,
+            trail,
+            serial
         }),
-        (payment(), any::<i64>(), any::<i64>(), any_reason()).prop_map(
-            |(payment, accepted_at_ms, debited_at_ms, reason)| Command::Reverse {
-                payment,
-                accepted_at_ms,
-                debited_at_ms,
-                reason
-            }
-        ),
+        // Limits and rules refuse before a debit: their names are not carried along.
+        (payment(), any_trail(), any_reason().prop_filter("a code alone", |r| r.detail().is_none()))
+            .prop_map(|(payment, trail, reason)| Command::Reverse { payment, trail, reason }),
+        (any_payment_id(), any_account_id())
+            .prop_map(|(payment, account)| Command::Settled { payment, account }),
         (any_account_command(), any::<i64>())
             .prop_map(|(command, accepted_at_ms)| Command::Account { command, accepted_at_ms }),
     ]
@@ -144,11 +202,23 @@ pub(crate) fn any_outcome() -> impl Strategy<Value = Outcome> {
         Just(Status::Confirmed),
         any_reason().prop_map(Status::Rejected),
         any_reason().prop_map(Status::Reversed),
+        any_rule().prop_map(Status::Held),
     ];
-    (any_intake(), status, 0_i64..4_102_444_800_000, any_time(), any_time(), 0_i64..4_102_444_800_000)
-        .prop_map(|(subject, status, accepted_at_ms, debited_at_ms, credited_at_ms, completed_at_ms)| {
-            Outcome { subject, status, accepted_at_ms, debited_at_ms, credited_at_ms, completed_at_ms }
-        })
+    let hold = option::of(any_hold().prop_map(Box::new));
+    (any_intake(), status, 0_i64..4_102_444_800_000, any_time(), any_time(), 0_i64..4_102_444_800_000, hold)
+        .prop_map(
+            |(subject, status, accepted_at_ms, debited_at_ms, credited_at_ms, completed_at_ms, hold)| {
+                Outcome {
+                    subject,
+                    status,
+                    accepted_at_ms,
+                    debited_at_ms,
+                    credited_at_ms,
+                    completed_at_ms,
+                    hold,
+                }
+            },
+        )
 }
 
 pub(crate) fn any_account_status() -> impl Strategy<Value = AccountStatus> {
@@ -157,8 +227,21 @@ pub(crate) fn any_account_status() -> impl Strategy<Value = AccountStatus> {
 
 pub(crate) fn any_account() -> impl Strategy<Value = Account> {
     let balance = prop_oneof![3 => 0_i64..20_000, 1 => 0..=i64::MAX, 1 => Just(i64::MAX)];
-    (any_currency(), balance, any_account_status(), any::<u64>()).prop_map(
-        |(currency, balance_minor, status, version)| Account { currency, balance_minor, status, version },
+    let outflow = (0_u32..20_000, 0_i64..20_000, 0_u32..5).prop_map(|(day, minor, count)| Outflow {
+        day,
+        minor,
+        count,
+    });
+    let own = option::of(any_limits().prop_map(Box::new));
+    (any_currency(), balance, any_account_status(), any::<u64>(), outflow, own).prop_map(
+        |(currency, balance_minor, status, version, outflow, limits)| Account {
+            currency,
+            balance_minor,
+            status,
+            version,
+            outflow,
+            limits,
+        },
     )
 }
 
@@ -172,6 +255,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = LedgerEntry> {
         EntryKind::Frozen,
         EntryKind::Unfrozen,
         EntryKind::Closed,
+        EntryKind::Limits,
     ];
     (
         any_account_id(),
@@ -192,5 +276,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = LedgerEntry> {
             version: state.version,
             status: state.status,
             at_ms,
+            outflow: state.outflow,
+            limits: state.limits,
         })
 }

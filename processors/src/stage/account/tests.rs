@@ -1,9 +1,11 @@
 //! The stage over a log in memory with a clock of its own: whatever was committed is restored.
 
+mod noted;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kpay_domain::{AccountCommand, AccountId, Action, Command, Currency, PaymentId};
+use kpay_domain::{AccountCommand, AccountId, Action, Command, Currency, PaymentId, Policy};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{Out, Topic, TopicIndex};
 use kpay_streams::record::{NoHeaders, Record};
@@ -59,7 +61,9 @@ struct World {
 }
 
 fn stage(accounts: Arc<Accounts>) -> AccountStage {
-    AccountStage::new(&Names { prefix: String::new() }, accounts, INTERVAL_MS, Arc::default())
+    let policy = Arc::new(Policy::new(Currency::new("USD").unwrap()));
+    let shared = (accounts, Arc::default());
+    AccountStage::new(&Names { prefix: String::new() }, policy, shared, INTERVAL_MS, Arc::default())
 }
 
 impl World {
@@ -122,7 +126,7 @@ impl World {
     fn markers(&self) -> usize {
         let topic = STAGE.index(TopicName::Checkpoints);
         let written = self.log.topics.get(&topic).map(Vec::as_slice).unwrap_or_default();
-        written.iter().filter(|(_, key, _)| key.starts_with(b"\0")).count()
+        written.iter().filter(|(_, key, _)| key == b"\0round").count()
     }
 }
 
