@@ -8,6 +8,8 @@ mod generate;
 #[allow(unreachable_pub)] // the derives make items inside function bodies
 mod pipeline;
 #[allow(unreachable_pub)] // as above
+mod policy;
+#[allow(unreachable_pub)] // as above
 mod status;
 
 pub use generate::{GenerateError, committed_copies, crd_yaml};
@@ -16,6 +18,7 @@ pub use pipeline::{
     Kafka, PaymentPipeline, PaymentPipelineSpec, Placement, Processors, PullPolicy, Resources, RetainedTopic,
     Stage, Toleration, Topic, Topics,
 };
+pub use policy::{Limits, PaymentRule, RuleAction};
 pub use status::{Amounts, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 
 #[cfg(test)]

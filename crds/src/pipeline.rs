@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::{Limits, PaymentRule};
 use crate::status::PaymentPipelineStatus;
 
 /// What the pipeline should be.
@@ -63,6 +64,19 @@ pub struct PaymentPipelineSpec {
     /// What holds for every account.
     #[serde(default)]
     pub accounts: Accounts,
+
+    /// What may be paid, and how fast. Followed live; nothing restarts.
+    #[serde(default)]
+    pub limits: Limits,
+
+    /// What refuses a payment, or holds it for a person. Judged in order; the first rule that applies decides.
+    /// Followed live; where a rule is wrong the processors keep the rules that they have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub rules: Vec<PaymentRule>,
 
     /// How many processors of each kind, and what each may use.
     #[serde(default)]
@@ -259,11 +273,24 @@ pub struct Accounts {
     #[serde(default = "defaults::idempotency_window")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
     pub idempotency_window: String,
+    /// How far below zero a payment may take an account, in minor units: 0 or below, such as -50000. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = -9_000_000_000_000_000_i64, max = 0))]
+    pub overdraft_floor: i64,
+    /// How long a payment that a rule holds waits for a person before it is refused. Default 7d.
+    #[serde(default = "defaults::hold_expiry")]
+    #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
+    pub hold_expiry: String,
 }
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self { currency: defaults::currency(), idempotency_window: defaults::idempotency_window() }
+        Self {
+            currency: defaults::currency(),
+            idempotency_window: defaults::idempotency_window(),
+            overdraft_floor: 0,
+            hold_expiry: defaults::hold_expiry(),
+        }
     }
 }
 
@@ -442,6 +469,9 @@ mod defaults {
     }
     pub(super) fn idempotency_window() -> String {
         "24h".into()
+    }
+    pub(super) fn hold_expiry() -> String {
+        "7d".into()
     }
     pub(super) fn drain_timeout() -> String {
         "5m".into()

@@ -37,7 +37,7 @@ pub struct LocalArgs {
     /// Where payments and accounts are kept [default: `~/.local/share/kpay`]
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
-    /// A `PaymentPipeline` as YAML; editing its desiredPhase pauses and resumes [default: everything at its default]
+    /// A `PaymentPipeline` as YAML; editing its desiredPhase pauses and resumes, limits and rules are followed [default: everything at its default]
     #[arg(short, long)]
     pub file: Option<PathBuf>,
     /// Filter of the log, as `info,kpay=debug`.

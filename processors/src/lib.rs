@@ -13,6 +13,7 @@
 pub mod args;
 pub mod gateway;
 pub mod ids;
+pub mod live;
 pub mod local;
 pub mod lookup;
 pub mod names;

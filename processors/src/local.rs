@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::Phase;
-use kpay_domain::Currency;
+use kpay_domain::Policy;
 use kpay_streams::clock::now_ms;
 use kpay_streams::embedded::{Limits, Store};
 use kpay_streams::worker::Settings;
@@ -81,9 +81,10 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
 
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
+    let (decide, policy) = watch::channel(Arc::new(pipeline.terms.policy.clone()));
     let (mut stages, mut runs, mut gates) = (Vec::new(), Vec::new(), Vec::new());
     for name in StageName::ALL {
-        let plan = plan(&pipeline, name)?;
+        let plan = plan(&pipeline, name, policy.clone());
         let stage = Stage::new(plan, EmbeddedLogs::new(store.clone(), &pipeline, name))?;
         let control = PodControl::new(
             format!("{}-{}", pipeline.name, name.as_str()),
@@ -118,7 +119,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         let stopping = stopping.clone();
         threads.spawn_blocking(move || stage.run(&stopping));
     }
-    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), stages, progress, learn, gates));
+    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), stages, progress, learn, gates, decide));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());
@@ -156,19 +157,17 @@ fn ended(stage: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
 }
 
 /// What a stage does here; the rest is as in a pod.
-fn plan(pipeline: &ValidatedPipeline, stage: StageName) -> anyhow::Result<Plan> {
-    let currency = Currency::new(&pipeline.currency);
-    ensure!(currency.is_ok(), "spec.accounts.currency: {:?} is no currency such as USD", pipeline.currency);
-    Ok(Plan {
+fn plan(pipeline: &ValidatedPipeline, stage: StageName, policy: watch::Receiver<Arc<Policy>>) -> Plan {
+    Plan {
         stage,
         names: names(pipeline),
         workers: 1,
-        currency: currency?,
+        policy,
         window_ms: i64::from(pipeline.idempotency_window_seconds) * 1000,
         checkpoint_interval_ms: CHECKPOINT_INTERVAL_MS,
         source: format!("/kpay/{}/{}", pipeline.namespace, pipeline.name),
         settings: Settings::default(),
-    })
+    }
 }
 
 fn names(pipeline: &ValidatedPipeline) -> Names {

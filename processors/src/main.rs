@@ -73,8 +73,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     });
     match cli.command {
         Command::Run(args) => {
-            let phase = pod::phase::watch(&args.pod);
-            pod::run(args, phase, shutdown).await
+            let learning = pod::phase::watch(&args.pod)?;
+            pod::run(args, learning, shutdown).await
         }
         Command::Gateway(args) => gateway_with_control(args, shutdown).await,
         Command::Local(args) => local::run(args, shutdown).await,
@@ -85,7 +85,7 @@ async fn gateway_with_control(
     args: kpay::args::GatewayArgs,
     shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let phase = pod::phase::watch(&args.pod);
+    let phase = pod::phase::watch(&args.pod)?.phase;
     let status = Arc::<gateway::GatewayStatus>::default();
     let control = pod::control::PodControl::new(
         args.pod.pod_name.clone(),

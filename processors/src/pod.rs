@@ -16,21 +16,22 @@ use tracing::info;
 use crate::args::RunArgs;
 use crate::pod::control::PodControl;
 use crate::pod::logs::KafkaLogs;
-use crate::pod::phase::Learned;
+use crate::pod::phase::Learning;
 use crate::pod::workers::{Plan, Stage};
 
 /// Runs one stage until `shutdown` changes. Leaves with an error when a worker ends by itself.
 pub async fn run(
     args: RunArgs,
-    phase: watch::Receiver<Option<Learned>>,
+    learning: Learning,
     mut shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(args.pod.listen)
         .await
         .with_context(|| format!("KPAY_LISTEN: cannot listen on {}", args.pod.listen))?;
     let setup = args.clone();
+    let Learning { phase, policy } = learning;
     let stage = tokio::task::spawn_blocking(move || {
-        let plan = Plan::of(&setup)?;
+        let plan = Plan::of(&setup, policy);
         Stage::new(plan, KafkaLogs::find(&setup, setup.stage)?)
     });
     let stage = stage.await??;

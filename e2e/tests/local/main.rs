@@ -141,6 +141,57 @@ fn the_file_pauses_and_resumes_and_what_comes_meanwhile_is_kept_over_a_restart()
 }
 
 #[test]
+fn the_rate_of_the_file_is_followed_and_a_wrong_rule_changes_nothing() -> anyhow::Result<()> {
+    const PAYMENTS: u64 = 600;
+    const RATE: u32 = 5;
+    let _turn = turn();
+    let limited = |rate: u32| format!("{MANIFEST}  limits: {{intakePerSecond: {rate}}}\n");
+    let mut local = Local::create("rate", binary()?, MANIFEST)?;
+    local.start()?;
+    local.rest.open("alice", 1_000_000)?;
+    local.rest.open("bob", 0)?;
+    local.desire("Paused")?;
+    local.wait_for_phase("Paused", |phase| phase == "Paused")?;
+    for number in 0..PAYMENTS {
+        local.rest.post("/v1/payments", &payment(&format!("p-{number}"), "alice", "bob", 1), None)?;
+    }
+    let before = local.confirmed_today()?;
+    let began = Instant::now();
+    // However slow this machine is: never more than the time allows, and one record at once.
+    let held_back_until = |count: u64| -> anyhow::Result<()> {
+        loop {
+            let done = local.confirmed_today()? - before;
+            let elapsed = began.elapsed();
+            let most = elapsed.as_secs_f64() * f64::from(RATE) + 1.0;
+            ensure!(f64::from(u32::try_from(done)?) <= most, "{done} payments, and at most {most} are due");
+            if done >= count {
+                return Ok(());
+            }
+            ensure!(elapsed < Duration::from_mins(1), "{done} payments after {elapsed:?}");
+        }
+    };
+    std::fs::write(&local.file, limited(RATE))?;
+    held_back_until(10)?;
+    let wrong = "  rules: [{name: typo, when: payment.amout > 5, action: Hold}]";
+    std::fs::write(&local.file, format!("{}{wrong}\n", limited(100_000)))?;
+    let told = || -> anyhow::Result<bool> {
+        let log = std::fs::read_to_string(local.log())?;
+        Ok(log.contains("spec.rules[0].when") && log.contains("amout"))
+    };
+    while !told()? {
+        ensure!(began.elapsed() < Duration::from_mins(1), "nobody tells of the wrong rule");
+    }
+    held_back_until(20)?;
+    // With the old rate this would take longer than the test waits.
+    std::fs::write(&local.file, limited(100_000))?;
+    for number in 0..PAYMENTS {
+        wait_for_outcome(&local.rest, &format!("p-{number}"))?;
+    }
+    assert_eq!(local.confirmed_today()? - before, PAYMENTS);
+    Ok(())
+}
+
+#[test]
 fn an_account_is_frozen_and_closed_and_payments_know_it() -> anyhow::Result<()> {
     let _turn = turn();
     let mut local = Local::create("status", binary()?, MANIFEST)?;

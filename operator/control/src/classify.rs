@@ -28,6 +28,9 @@ pub fn classify(path: &str) -> Option<Change> {
         ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
         ("topics", Some(topic), Some(field)) => topics(topic, field),
         ("accounts", Some("currency" | "idempotencyWindow"), None) => Some(Change::Rolling),
+        ("accounts", Some("overdraftFloor" | "holdExpiry"), None) => Some(Change::InPlace),
+        ("limits", Some(field), None) => limits(field),
+        ("rules", None, None) => Some(Change::InPlace),
         ("processors", Some("gateway" | "inflight" | "account" | "confirmed"), Some(field)) => {
             processors(field)
         }
@@ -42,6 +45,20 @@ fn kafka(field: &str) -> Option<Change> {
         "topicPrefix" => Some(Change::Immutable),
         // Only the creation of a topic looks at it; moving replicas is Kafka's own business.
         "replication" => Some(Change::InPlace),
+        _ => None,
+    }
+}
+
+/// The processors follow them by their watch.
+fn limits(field: &str) -> Option<Change> {
+    match field {
+        "perPayment"
+        | "perAccountPerDay"
+        | "paymentsPerAccountPerDay"
+        | "lowestBalance"
+        | "serialDebits"
+        | "waitingDebitsMax"
+        | "intakePerSecond" => Some(Change::InPlace),
         _ => None,
     }
 }
@@ -96,7 +113,14 @@ mod tests {
 
     #[test]
     fn what_is_no_field_has_no_class() {
-        for path in ["", "rules", "kafka.tls", "topics.ledger.partitions", "processors.generator.replicas"] {
+        for path in [
+            "",
+            "rules.name",
+            "limits.perYear",
+            "kafka.tls",
+            "topics.ledger.partitions",
+            "processors.generator.replicas",
+        ] {
             assert_eq!(classify(path), None, "{path}");
         }
     }

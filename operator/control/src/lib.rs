@@ -8,6 +8,7 @@ pub mod drain;
 pub mod duration;
 pub mod names;
 pub mod phase;
+pub mod policy;
 pub mod report;
 pub mod status;
 pub mod topics;

@@ -6,9 +6,11 @@ use kpay_crds::{
     DeletionPolicy, DesiredPhase, Gateway, PaymentPipeline, PaymentPipelineSpec, Placement, PullPolicy,
     Resources, Stage,
 };
+use kpay_domain::RuleError;
 
 use crate::duration::{parse_ms, parse_retention_ms};
 use crate::names::{Component, TopicName};
+use crate::policy::{Terms, terms};
 
 const DAY_MS: i64 = 86_400_000;
 /// A dead letter is the record as it came, however large, and headers that tell of it; Kafka's own limit of 1 MiB
@@ -55,6 +57,8 @@ pub struct ValidatedPipeline {
     pub currency: String,
     /// For how long a payment's id is remembered, in whole seconds.
     pub idempotency_window_seconds: u32,
+    /// What the processors follow live.
+    pub terms: Terms,
     /// Replicas, workers, resources and placement.
     pub workloads: BTreeMap<Component, Workload>,
     /// After how long a drain is late.
@@ -116,6 +120,31 @@ pub enum Invalid {
         /// What it holds.
         value: String,
     },
+    /// No currency.
+    #[error("spec.accounts.currency: `{value}` is no currency; write three letters such as USD")]
+    Currency {
+        /// What it holds.
+        value: String,
+    },
+    /// A floor above zero.
+    #[error("spec.accounts.overdraftFloor: {value}; 0, or the lowest balance in minor units such as -50000")]
+    OverdraftFloor {
+        /// What it holds.
+        value: i64,
+    },
+    /// A limit that lets nothing through.
+    #[error("spec.limits.{field}: {value}; must be {least} or more, or left out for no limit")]
+    TooLow {
+        /// Name of the field.
+        field: &'static str,
+        /// What it holds.
+        value: i64,
+        /// The least that it can be.
+        least: i64,
+    },
+    /// A rule that does not compile.
+    #[error("spec.rules[{index}].when: {0}", index = .0.index)]
+    Rule(RuleError),
     /// A retention that cannot be read.
     #[error(
         "spec.topics.{topic}.retention: `{value}` is no duration; write a number with ms, s, m, h or d, or unlimited"
@@ -171,9 +200,14 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let drain_timeout_ms = duration("drain.timeout", &spec.drain.timeout, &mut invalid);
     let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, &mut invalid);
     let topics = topics(spec, window_ms, &mut invalid);
-    if !invalid.is_empty() {
-        return Err(invalid);
-    }
+    let terms = match terms(spec) {
+        Ok(terms) if invalid.is_empty() => terms,
+        Ok(_) => return Err(invalid),
+        Err(wrong) => {
+            invalid.extend(wrong);
+            return Err(invalid);
+        }
+    };
     let (image, image_tag, pull_policy) = image_of(spec, image);
     Ok(ValidatedPipeline {
         desired: spec.desired_phase,
@@ -188,6 +222,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         currency: spec.accounts.currency.clone(),
         // Rounded up: an id is never forgotten early.
         idempotency_window_seconds: u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX),
+        terms,
         workloads: workloads(spec),
         drain_timeout_ms,
         namespace,

@@ -5,8 +5,8 @@
 use std::{hint::black_box, time::Instant};
 
 use kpay_domain::{
-    Account, AccountId, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome, Payment,
-    PaymentId, Policy, Progress, Reference, Trail,
+    Account, AccountId, Attributes, Command, Currency, Intake, LedgerEntry, Money, Outcome, Payer, Payment,
+    PaymentId, Policy, Progress, Reference, RuleAction, RuleSource, Rules, Trail,
     account::{self, Known, Next},
     confirmed,
     fingerprint::{fingerprint, id_hash},
@@ -45,6 +45,7 @@ fn main() {
         occurred_at_ms: Some(at_ms),
         refund: None,
     };
+    let payer_payment = payment.clone();
     let account = Account { balance_minor: 1_000_000, version: 7, ..Account::empty(usd) };
     let intake = Intake::Payment(payment.clone());
     let debit = Command::Debit { payment: payment.clone(), accepted_at_ms: at_ms };
@@ -102,11 +103,48 @@ fn main() {
     let mut progress = Progress::default();
     time("progress record", || progress.record(&intake));
     time("progress to_text", || progress.to_text());
+    rules(&payer_payment, at_ms);
     time("the whole way of a payment", || whole_way(&intake_bytes, &account, &policy, at_ms, &mut buffer));
 }
 
 fn known(account: &Account) -> Known<'_> {
     Known { account: Some(account), ..Known::default() }
+}
+
+/// What it costs to judge a payment.
+fn rules(payment: &Payment, at_ms: i64) {
+    let payer = Payer { balance_minor: 1_000_000, outflow_today_minor: 5_000, payments_today: 3 };
+    let sets: [(&str, &[&str]); 4] = [
+        ("judge, no rules", &[]),
+        ("judge, an amount", &["payment.amount > 1000000"]),
+        (
+            "judge, amount, currency and list",
+            &[
+                "payment.amount > 1000 && payment.currency == 'USD' && payment.to in ['mule-1', 'mule-2', 'mule-3']",
+            ],
+        ),
+        (
+            "judge, five rules",
+            &[
+                "has(payment.attributes.country) && payment.attributes.country in ['KP', 'IR', 'SY']",
+                "payment.amount > 100000 && payment.amount * 10 > payer.balance * 9",
+                "payer.paymentsToday > 50 && payment.amount < 500",
+                "payment.amount > 1000000 && (now.getHours() < 6 || now.getHours() >= 22)",
+                "payment.reference.matches('^gift [0-9]+$')",
+            ],
+        ),
+    ];
+    for (name, when) in sets {
+        let source = |(number, when): (usize, &&str)| RuleSource {
+            name: format!("r{number}"),
+            when: (*when).to_owned(),
+            action: RuleAction::Reject,
+            message: None,
+        };
+        let sources: Vec<_> = when.iter().enumerate().map(source).collect();
+        let rules = Rules::compile(&sources).expect("the rules are right");
+        time(name, || rules.judge(black_box(payment), &payer, at_ms));
+    }
 }
 
 fn encode(buffer: &mut Vec<u8>, with: impl FnOnce(&mut Vec<u8>)) -> usize {

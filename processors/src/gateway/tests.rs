@@ -120,7 +120,7 @@ struct Gateway {
 }
 
 fn learned(phase: Phase) -> Learned {
-    Learned { phase, epoch: 7, desired: DesiredPhase::Running }
+    Learned { phase, epoch: 7, desired: DesiredPhase::Running, intake_per_second: None }
 }
 
 fn gateway() -> Gateway {

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use kpay_control::drain::{Blocker, Evidence, GroupProgress, flowing, prove};
 use kpay_control::names::Component;
 use kpay_control::phase::{Facts, next};
+use kpay_control::policy::Terms;
 use kpay_control::report::{NoReport, Reports, answered};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::Phase;
+use kpay_domain::Policy;
 use kpay_streams::control::Gate;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -35,13 +37,17 @@ pub(super) async fn drive(
     progress: Progress,
     learn: watch::Sender<Option<Learned>>,
     gates: Vec<Arc<Gate>>,
+    policy: watch::Sender<Arc<Policy>>,
 ) {
     let (mut phase, mut epoch) = (None, 0_u64);
     let mut late = Late::default();
     loop {
         match source.changed() {
             None => {}
-            Some(Ok(changed)) => pipeline = follow(pipeline, &changed),
+            Some(Ok(changed)) => {
+                pipeline = follow(pipeline, &changed);
+                policy.send_replace(Arc::new(pipeline.terms.policy.clone()));
+            }
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
         let (facts, blockers) = facts(phase, epoch, &stages, &progress);
@@ -51,10 +57,16 @@ pub(super) async fn drive(
             phase = Some(transition.to);
             info!(phase = %transition.to, reason = transition.reason.as_str(), epoch, "phase");
         }
-        let now = phase.map(|phase| Learned { phase, epoch, desired: pipeline.desired });
+        let now = phase.map(|phase| Learned {
+            phase,
+            epoch,
+            desired: pipeline.desired,
+            intake_per_second: pipeline.terms.intake_per_second,
+        });
         learn.send_if_modified(|learned| std::mem::replace(learned, now) != now);
         if let Some(learned) = now {
             for gate in &gates {
+                gate.set_rate(learned.intake_per_second);
                 gate.set(learned.epoch, learned.intake_open());
             }
         }
@@ -62,11 +74,18 @@ pub(super) async fn drive(
     }
 }
 
-/// The wish is followed at once; the log is as it was made, and the stages as they were started.
+/// The wish, the limits and the rules are followed at once; the log is as it was made, and the stages as they were
+/// started.
 fn follow(running: ValidatedPipeline, changed: &ValidatedPipeline) -> ValidatedPipeline {
-    let followed = ValidatedPipeline { desired: changed.desired, ..running };
+    // A pod has its currency from its flags.
+    let default_currency = running.terms.policy.default_currency;
+    let policy = Policy { default_currency, ..changed.terms.policy.clone() };
+    let terms = Terms { policy, ..changed.terms };
+    let followed = ValidatedPipeline { desired: changed.desired, terms, ..running };
     if followed != *changed {
-        warn!("of the file only desiredPhase is followed while kpay runs; start it again for the rest");
+        warn!(
+            "of the file only desiredPhase, limits, rules and what accounts may owe are followed while kpay runs; start it again for the rest"
+        );
     }
     followed
 }

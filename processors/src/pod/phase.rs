@@ -1,10 +1,14 @@
-//! Learns the phase of the pipeline: from the resource's status, or once and for all. Only I/O.
+//! Learns the phase of the pipeline and what its payments are judged by: from the resource, or once and for all. Only
+//! I/O.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::bail;
 use futures::TryStreamExt;
+use kpay_control::policy::{Terms, terms};
 use kpay_crds::{DesiredPhase, PaymentPipeline, Phase};
+use kpay_domain::{Currency, Policy};
 use kpay_streams::control::Gate;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -22,6 +26,8 @@ pub struct Learned {
     pub epoch: u64,
     /// What a person wants it to do.
     pub desired: DesiredPhase,
+    /// The most records a second that may be read of payment.incoming.
+    pub intake_per_second: Option<u32>,
 }
 
 impl Learned {
@@ -34,32 +40,104 @@ impl Learned {
     }
 
     /// `None` while the operator has written no phase yet.
-    fn of(pipeline: &PaymentPipeline) -> Option<Self> {
+    fn of(pipeline: &PaymentPipeline, intake_per_second: Option<u32>) -> Option<Self> {
         let status = pipeline.status.as_ref()?;
         let epoch = u64::try_from(status.epoch).ok().filter(|epoch| *epoch > 0)?;
-        Some(Self { phase: status.phase?, epoch, desired: pipeline.spec.desired_phase })
+        Some(Self { phase: status.phase?, epoch, desired: pipeline.spec.desired_phase, intake_per_second })
     }
 }
 
-/// Starts learning. The receiver holds `None` until something was learned; an API server that goes away changes
-/// nothing.
-pub fn watch(args: &PodArgs) -> watch::Receiver<Option<Learned>> {
-    match args.phase_source {
-        PhaseSource::StaticRunning => {
-            let learned = Learned { phase: Phase::Running, epoch: 1, desired: DesiredPhase::Running };
-            watch::channel(Some(learned)).1
+/// What a process learns while it runs.
+pub struct Learning {
+    /// `None` until something was learned.
+    pub phase: watch::Receiver<Option<Learned>>,
+    /// What payments are judged by.
+    pub policy: watch::Receiver<Arc<Policy>>,
+}
+
+/// Starts learning. An API server that goes away changes nothing.
+pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
+    let Ok(currency) = Currency::new(&args.currency) else {
+        bail!("KPAY_CURRENCY: {:?} is not a currency of three letters such as USD", args.currency);
+    };
+    let learned = match args.phase_source {
+        PhaseSource::Kubernetes => None,
+        PhaseSource::StaticRunning => Some(Learned {
+            phase: Phase::Running,
+            epoch: 1,
+            desired: DesiredPhase::Running,
+            intake_per_second: None,
+        }),
+    };
+    let (teacher, learning) = Teacher::new(learned, Policy::new(currency));
+    if args.phase_source == PhaseSource::Kubernetes {
+        tokio::spawn(keep_watching(args.pipeline.clone(), teacher));
+    }
+    Ok(learning)
+}
+
+/// Tells the process of each state of the resource.
+struct Teacher {
+    phase: watch::Sender<Option<Learned>>,
+    policy: watch::Sender<Arc<Policy>>,
+    /// The newest spec that was looked at.
+    generation: Option<i64>,
+    /// Of the last terms that were right.
+    intake_per_second: Option<Option<u32>>,
+}
+
+impl Teacher {
+    fn new(learned: Option<Learned>, policy: Policy) -> (Self, Learning) {
+        let (phase, phases) = watch::channel(learned);
+        let (policy, policies) = watch::channel(Arc::new(policy));
+        let teacher = Self { phase, policy, generation: None, intake_per_second: None };
+        (teacher, Learning { phase: phases, policy: policies })
+    }
+
+    /// The terms first, so that no payment is judged without them. While there were never any that are right, nothing
+    /// is processed: payments wait in their topic rather than pass unjudged.
+    fn tell(&mut self, resource: &PaymentPipeline) {
+        // An older generation can only come from a stale cache.
+        let generation = resource.metadata.generation;
+        if generation.is_none() || generation > self.generation {
+            self.generation = generation;
+            match terms(&resource.spec) {
+                Ok(terms) => self.set(terms),
+                Err(invalid) => {
+                    let why: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+                    warn!(why = why.join("; "), "limits and rules stay as they are");
+                }
+            }
         }
-        PhaseSource::Kubernetes => {
-            let (sender, receiver) = watch::channel(None);
-            tokio::spawn(keep_watching(args.pipeline.clone(), sender));
-            receiver
-        }
+        let Some(intake_per_second) = self.intake_per_second else { return };
+        let Some(learned) = Learned::of(resource, intake_per_second) else { return };
+        self.phase.send_if_modified(|current| {
+            // An older epoch can only come from a stale cache.
+            let newer = current.is_none_or(|c| c.epoch <= learned.epoch && c != learned);
+            if newer {
+                info!(phase = ?learned.phase, epoch = learned.epoch, rate = learned.intake_per_second, "phase");
+                *current = Some(learned);
+            }
+            newer
+        });
+    }
+
+    fn set(&mut self, terms: Terms) {
+        self.intake_per_second = Some(terms.intake_per_second);
+        self.policy.send_if_modified(|current| {
+            let changed = **current != terms.policy;
+            if changed {
+                info!(rules = terms.policy.rules.sources().len(), limits = ?terms.policy.limits, "policy");
+                *current = Arc::new(terms.policy);
+            }
+            changed
+        });
     }
 }
 
-async fn keep_watching(pipeline: PipelineRef, sender: watch::Sender<Option<Learned>>) {
+async fn keep_watching(pipeline: PipelineRef, mut teacher: Teacher) {
     loop {
-        if let Err(error) = watch_resource(&pipeline, &sender).await {
+        if let Err(error) = watch_resource(&pipeline, &mut teacher).await {
             warn!(%error, "cannot watch the pipeline, trying again; the phase stays as it is");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -68,7 +146,7 @@ async fn keep_watching(pipeline: PipelineRef, sender: watch::Sender<Option<Learn
 
 async fn watch_resource(
     pipeline: &PipelineRef,
-    sender: &watch::Sender<Option<Learned>>,
+    teacher: &mut Teacher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let client = Client::try_default().await?;
     let api: Api<PaymentPipeline> = Api::namespaced(client, &pipeline.namespace);
@@ -76,18 +154,7 @@ async fn watch_resource(
     let mut stream = std::pin::pin!(watcher(api, config).default_backoff().applied_objects());
     loop {
         match stream.try_next().await {
-            Ok(Some(resource)) => {
-                let Some(learned) = Learned::of(&resource) else { continue };
-                sender.send_if_modified(|current| {
-                    // An older epoch can only come from a stale cache.
-                    let newer = current.is_none_or(|c| c.epoch <= learned.epoch && c != learned);
-                    if newer {
-                        info!(phase = ?learned.phase, epoch = learned.epoch, "phase");
-                        *current = Some(learned);
-                    }
-                    newer
-                });
-            }
+            Ok(Some(resource)) => teacher.tell(&resource),
             Ok(None) => return Ok(()),
             Err(error) => warn!(%error, "watch"),
         }
@@ -98,11 +165,63 @@ async fn watch_resource(
 pub async fn follow(mut phase: watch::Receiver<Option<Learned>>, gate: Arc<Gate>) {
     loop {
         if let Some(learned) = *phase.borrow_and_update() {
+            gate.set_rate(learned.intake_per_second);
             gate.set(learned.epoch, learned.intake_open());
         }
         if phase.changed().await.is_err() {
             // A static phase has no sender any more; it holds for good.
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn resource(generation: i64, when: &str, rate: u32) -> PaymentPipeline {
+        serde_json::from_value(json!({
+            "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+            "metadata": {"name": "payments", "namespace": "default", "generation": generation},
+            "spec": {
+                "kafka": {"bootstrapServers": "kafka:9092"},
+                "limits": {"intakePerSecond": rate},
+                "rules": [{"name": "large", "when": when, "action": "Hold"}],
+            },
+            "status": {"phase": "Running", "epoch": 1},
+        }))
+        .unwrap()
+    }
+
+    fn known(learning: &Learning) -> (Option<u32>, Vec<String>) {
+        let rules = learning.policy.borrow().rules.sources().iter().map(|rule| rule.when.clone()).collect();
+        (learning.phase.borrow().and_then(|learned| learned.intake_per_second), rules)
+    }
+
+    #[test]
+    fn a_change_is_followed_and_a_wrong_one_keeps_the_last_that_was_right() {
+        let (mut teacher, learning) = Teacher::new(None, Policy::new(Currency::new("USD").unwrap()));
+        let (small, large) = ("payment.amount < 5", "payment.amount > 5");
+        teacher.tell(&resource(1, large, 10));
+        assert_eq!(known(&learning), (Some(10), vec![large.to_owned()]));
+        teacher.tell(&resource(2, small, 20));
+        assert_eq!(known(&learning), (Some(20), vec![small.to_owned()]));
+        teacher.tell(&resource(3, "payment.amout > 5", 30));
+        assert_eq!(known(&learning), (Some(20), vec![small.to_owned()]));
+        teacher.tell(&resource(1, large, 10));
+        assert_eq!(known(&learning), (Some(20), vec![small.to_owned()]), "from a stale cache");
+        teacher.tell(&resource(4, large, 30));
+        assert_eq!(known(&learning), (Some(30), vec![large.to_owned()]));
+    }
+
+    #[test]
+    fn without_any_terms_that_are_right_nothing_is_learned() {
+        let (mut teacher, learning) = Teacher::new(None, Policy::new(Currency::new("USD").unwrap()));
+        teacher.tell(&resource(1, "payment.amout > 5", 30));
+        assert_eq!(*learning.phase.borrow(), None);
+        teacher.tell(&resource(2, "payment.amount > 5", 30));
+        assert_eq!(known(&learning).0, Some(30));
     }
 }

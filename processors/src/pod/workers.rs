@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, bail};
-use kpay_domain::Currency;
+use anyhow::Context;
 use kpay_domain::Policy;
 use kpay_streams::control::{Gate, Report};
 use kpay_streams::log::LogError;
@@ -15,6 +14,7 @@ use tracing::{error, info};
 
 use crate::args::RunArgs;
 use crate::ids::CommittedIds;
+use crate::live::Live;
 use crate::lookup::Lookup;
 use crate::names::{Names, StageName, TopicName};
 use crate::pod::control::Reports;
@@ -33,8 +33,8 @@ pub struct Plan {
     pub names: Names,
     /// Worker threads.
     pub workers: u16,
-    /// Currency of an account that is opened without one.
-    pub currency: Currency,
+    /// What the payments are judged by, as it changes.
+    pub policy: watch::Receiver<Arc<Policy>>,
     /// How long an id is remembered, in milliseconds.
     pub window_ms: i64,
     /// Between two checkpoints of the changed accounts, in milliseconds.
@@ -47,16 +47,13 @@ pub struct Plan {
 
 impl Plan {
     /// As the flags of a pod say.
-    pub fn of(args: &RunArgs) -> anyhow::Result<Self> {
-        let Ok(currency) = Currency::new(&args.pod.currency) else {
-            bail!("KPAY_CURRENCY: {:?} is not a currency of three letters such as USD", args.pod.currency);
-        };
+    pub fn of(args: &RunArgs, policy: watch::Receiver<Arc<Policy>>) -> Self {
         let pipeline = &args.pod.pipeline;
-        Ok(Self {
+        Self {
             stage: args.stage,
             names: args.pod.names(),
             workers: args.workers,
-            currency,
+            policy,
             window_ms: i64::from(args.idempotency_window_seconds) * 1000,
             checkpoint_interval_ms: i64::from(args.checkpoint_interval_seconds) * 1000,
             source: format!("/kpay/{}/{}", pipeline.namespace, pipeline.name),
@@ -66,7 +63,7 @@ impl Plan {
                 commit_records_max: args.commit_records_max,
                 ..Settings::default()
             },
-        })
+        }
     }
 }
 
@@ -164,7 +161,7 @@ impl<L: Logs> Stage<L> {
         let counters = Arc::clone(&self.reports.counters);
         match self.plan.stage {
             StageName::Inflight => {
-                let policy = Policy::new(self.plan.currency);
+                let policy = Live::new(self.plan.policy.clone());
                 let ids = Arc::clone(&self.ids);
                 let partitions = self.input_partitions();
                 let stage = InflightStage::new(names, partitions, policy, ids, *window_ms, counters);
@@ -172,7 +169,7 @@ impl<L: Logs> Stage<L> {
             }
             StageName::Account => {
                 let shared = (Arc::clone(&self.accounts), Arc::clone(&self.holds));
-                let policy = Arc::new(Policy::new(self.plan.currency));
+                let policy = Live::new(self.plan.policy.clone());
                 let stage = AccountStage::new(names, policy, shared, *checkpoint_interval_ms, counters);
                 self.drive(stage, number, report, stop)
             }

@@ -22,6 +22,7 @@ use kpay_streams::table::{Committed, Entry, Map, Table};
 
 use self::lanes::Lane;
 use self::notes::Notes;
+use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
 use crate::stage::checkpoint::{Checkpoints, MARKER_SLACK_MS, marker_time};
 use crate::stage::counters::{Counters, Pending};
@@ -48,7 +49,7 @@ pub struct AccountStage {
     lanes: Table<AccountId, Lane>,
     /// Whether any account may have a lane.
     lanes_used: bool,
-    policy: Arc<Policy>,
+    policy: Live<Policy>,
     checkpoints: HashMap<i32, Checkpoints>,
     checkpoint_interval_ms: i64,
     counters: Arc<Counters>,
@@ -59,7 +60,7 @@ impl AccountStage {
     /// A stage whose accounts and holds are shared with the pod's queries.
     pub fn new(
         names: &Names,
-        policy: Arc<Policy>,
+        policy: Live<Policy>,
         (shared, holds): (Arc<Accounts>, Arc<Holds>),
         checkpoint_interval_ms: i64,
         counters: Arc<Counters>,
@@ -109,7 +110,7 @@ impl AccountStage {
         };
         let known = Known { account: account.as_ref(), held: held.as_ref(), refunded_minor };
         let Decision { entry, held, refunded_minor, next, also } =
-            decide(known, command, &self.policy, now_ms);
+            decide(known, command, self.policy.get(), now_ms);
         if let Some(entry) = entry {
             self.enter(partition, entry, out);
         }

@@ -11,6 +11,7 @@ use kpay_streams::record::Record;
 use kpay_streams::stage::Stage;
 
 use crate::ids::{CommittedIds, Ids, Known, tag_of};
+use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
 use crate::stage::change::Changes;
 use crate::stage::counters::{Counters, Pending};
@@ -25,7 +26,7 @@ pub struct InflightStage {
     dlq: TopicIndex,
     incoming_name: String,
     incoming_partitions: i32,
-    policy: Policy,
+    policy: Live<Policy>,
     ids: Ids,
     progress: Changes<Progress>,
     counters: Arc<Counters>,
@@ -37,7 +38,7 @@ impl InflightStage {
     pub fn new(
         names: &Names,
         incoming_partitions: i32,
-        policy: Policy,
+        policy: Live<Policy>,
         shared: Arc<CommittedIds>,
         window_ms: i64,
         counters: Arc<Counters>,
@@ -146,7 +147,7 @@ impl Stage for InflightStage {
             progress.record(&intake);
         }
         self.pending.accepted += 1;
-        match decide(intake, &self.policy, now_ms) {
+        match decide(intake, self.policy.get(), now_ms) {
             Admission::Accept(command) => {
                 out.send(self.inflight, command.account_id().as_str().as_bytes(), |b| command.encode(b));
             }

@@ -1,15 +1,17 @@
 //! What a worker is told and what it tells: shared with the pod's control endpoint. No I/O.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-/// Whether the intake is open, under which epoch. Written by who watches the pipeline, read by the workers.
+/// Whether the intake is open, under which epoch, and how fast it may be read. Written by who watches the pipeline, read by the workers.
 #[derive(Debug, Default)]
 pub struct Gate {
     /// Epoch × 2, plus 1 when open; 0 before anything was learned.
     word: AtomicU64,
+    /// Records a second; 0 for no limit.
+    rate: AtomicU32,
 }
 
 /// One reading of a [`Gate`].
@@ -26,6 +28,16 @@ impl Gate {
     pub fn set(&self, epoch: u64, open: bool) {
         let word = epoch.max(1).saturating_mul(2) | u64::from(open);
         self.word.fetch_max(word, Ordering::AcqRel);
+    }
+
+    /// Limits the intake to so many records a second, all workers of the pipeline together.
+    pub fn set_rate(&self, records_per_second: Option<u32>) {
+        self.rate.store(records_per_second.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The most records a second, if there is a limit.
+    pub fn rate(&self) -> Option<u32> {
+        Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
     }
 
     /// What holds now; `None` before anything was learned.

@@ -259,6 +259,11 @@ impl Log for KafkaLog {
         if let Some(rebalance) = self.next_rebalance()? {
             return Ok(rebalance);
         }
+        if max == 0 {
+            // Serving the consumer would take records out of it, and pausing it would fetch them again: what it has
+            // to say waits for the next record that is due.
+            std::thread::sleep(wait);
+        }
         let mut wait = wait;
         let mut count = 0;
         while count < max {

@@ -113,7 +113,8 @@ pub trait Reader {
 
 /// One worker's connection: it reads the input topic as a member of the group and writes in transactions.
 pub trait Log: Reader {
-    /// Waits up to `wait` for something, and shows up to `max` records to `each`.
+    /// Waits up to `wait` for something, and shows up to `max` records to `each`. With a `max` of 0 no record ends the
+    /// wait: they stay where they are.
     fn poll(
         &mut self,
         wait: Duration,

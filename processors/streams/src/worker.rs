@@ -14,7 +14,10 @@ use crate::record::{NOT_WRITTEN, NoHeaders, Record};
 use crate::stage::Stage;
 
 mod assignment;
+mod pace;
 mod recovery;
+
+use pace::Pace;
 
 /// When a worker commits, and how long it waits.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +75,9 @@ struct Transaction {
 
 /// The first of a worker's topics is what it reads.
 const INPUT: TopicIndex = TopicIndex(0);
+/// A wait for the rate from which on the partitions are paused: without that the log is not asked for records, and so
+/// cannot tell of a rebalance; but to pause costs a fetch.
+const REST_MIN: Duration = Duration::from_millis(500);
 /// How far ahead of ours another machine's clock may be, in milliseconds.
 const SKEW_MAX_MS: i64 = 10_000;
 
@@ -118,6 +124,9 @@ pub struct Worker<L, S> {
     gate: Arc<Gate>,
     /// Whether the input is the pipeline's intake, which a closed gate stops.
     intake: bool,
+    pace: Pace,
+    /// The rate allows nothing for so long that the partitions are paused.
+    resting: bool,
     report: Arc<Report>,
     owned: BTreeMap<i32, Owned>,
     transaction: Option<Transaction>,
@@ -143,6 +152,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
             settings,
             gate,
             intake: false,
+            pace: Pace::new(topics.first().map_or(1, |topic| topic.partitions)),
+            resting: false,
             report,
             owned: BTreeMap::new(),
             transaction: None,
@@ -152,7 +163,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
         }
     }
 
-    /// Marks the input as the pipeline's intake: it is read only while the gate is open.
+    /// Marks the input as the pipeline's intake: it is read only while the gate is open, and as fast as it says.
     #[must_use]
     pub fn intake(mut self) -> Self {
         self.intake = true;
@@ -184,7 +195,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
 
     fn turn(&mut self) -> Result<Step, LogError> {
         self.follow_gate()?;
-        match self.poll(self.wait())? {
+        let (wait, max) = self.pace()?;
+        match self.poll(wait, max)? {
             Polled::Records(_) => {
                 self.append()?;
                 if self.commit_is_due() {
@@ -200,6 +212,29 @@ impl<L: Log, S: Stage> Worker<L, S> {
         }
     }
 
+    /// How long to wait for how many records. None while the rate of the intake allows none; they stay in the log.
+    fn pace(&mut self) -> Result<(Duration, usize), LogError> {
+        let (wait, max) = (self.wait(), self.settings.poll_records_max);
+        if !self.intake || self.owned.is_empty() || !self.acked.is_some_and(|gate| gate.open) {
+            return Ok((wait, max));
+        }
+        let owned = self.owned.len();
+        let allowed = self.pace.allowed(self.gate.rate(), owned, self.log.now_ms());
+        let due = self.pace.due(owned);
+        let resting = allowed == Some(0) && (self.resting || due >= REST_MIN);
+        if resting != self.resting {
+            self.resting = resting;
+            self.open_or_close()?;
+        }
+        Ok(match allowed {
+            None => (wait, max),
+            // A paused partition delivers nothing, and the log can tell of everything else.
+            Some(0) if resting => (wait.min(due), max),
+            Some(0) => (wait.min(due), 0),
+            Some(allowed) => (wait, max.min(allowed)),
+        })
+    }
+
     fn wait(&self) -> Duration {
         let Some(transaction) = &self.transaction else {
             return Duration::from_millis(self.settings.idle_wait_ms);
@@ -210,11 +245,11 @@ impl<L: Log, S: Stage> Worker<L, S> {
         Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<Polled, LogError> {
-        let Self { log, stage, owned, out, taken, settings, .. } = self;
+    fn poll(&mut self, wait: Duration, max: usize) -> Result<Polled, LogError> {
+        let Self { log, stage, owned, out, taken, .. } = self;
         let now_ms = log.now_ms();
-        let mut processed = 0;
-        let polled = log.poll(wait, settings.poll_records_max, &mut |record| {
+        let (mut processed, mut read) = (0, 0);
+        let polled = log.poll(wait, max, &mut |record| {
             // A record that was seen already (or is not ours) may come again around a seek.
             let ours = owned.get_mut(&record.partition);
             if let Some(partition) = ours.filter(|p| record.offset >= p.next) {
@@ -222,12 +257,13 @@ impl<L: Log, S: Stage> Worker<L, S> {
                 let now_ms = moment(now_ms, record.timestamp_ms);
                 let made = out.len();
                 stage.process(record, now_ms, out);
-                processed += 1;
+                (processed, read) = (processed + 1, read + 1);
                 if stage.handles_own() {
                     processed += handle_own(stage, made, now_ms, |p| owned.contains_key(&p), out, taken);
                 }
             }
         })?;
+        self.pace.spend(read);
         // Without a new record there is no offset to commit, and nothing that the group would check us by.
         if processed > 0 {
             let transaction = self.transaction.get_or_insert(Transaction { began_ms: -1, records: 0 });

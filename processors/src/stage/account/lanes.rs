@@ -47,7 +47,7 @@ impl AccountStage {
     ) {
         let account = payment.from.clone();
         let mut lane = self.lanes.get(partition, &account).unwrap_or_default();
-        let most = usize::try_from(self.policy.limits.waiting_debits_max).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.policy.get().limits.waiting_debits_max).unwrap_or(usize::MAX);
         if lane.waiting.len() >= most {
             let subject = Intake::Payment(payment);
             let outcome = Outcome::rejected(subject, Reason::DebitsWaitingFull, accepted_at_ms, now_ms);

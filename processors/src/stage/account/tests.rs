@@ -12,6 +12,7 @@ use kpay_streams::record::{NoHeaders, Record};
 use kpay_streams::stage::Stage;
 
 use super::{AccountStage, Accounts, STAGE};
+use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
 
 const INTERVAL_MS: i64 = 30_000;
@@ -61,7 +62,7 @@ struct World {
 }
 
 fn stage(accounts: Arc<Accounts>) -> AccountStage {
-    let policy = Arc::new(Policy::new(Currency::new("USD").unwrap()));
+    let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
     let shared = (accounts, Arc::default());
     AccountStage::new(&Names { prefix: String::new() }, policy, shared, INTERVAL_MS, Arc::default())
 }

@@ -181,13 +181,17 @@ impl Log for EmbeddedLog {
         if !self.assigned {
             return Ok(Polled::Assigned(self.assign()?));
         }
+        if max == 0 {
+            std::thread::sleep(wait);
+            return Ok(Polled::Nothing);
+        }
         let until = Instant::now() + wait;
         loop {
             let ready = self.ready(until)?;
             if ready.is_empty() {
                 return Ok(Polled::Nothing);
             }
-            let count = self.deliver(&ready, max.max(1), each)?;
+            let count = self.deliver(&ready, max, each)?;
             if count > 0 {
                 return Ok(Polled::Records(count));
             }

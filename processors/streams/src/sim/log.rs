@@ -283,7 +283,7 @@ impl Log for SimLog {
         if let Some(rebalance) = self.next_rebalance()? {
             return Ok(rebalance);
         }
-        let records = self.take(max);
+        let records = if max == 0 { Vec::new() } else { self.take(max) };
         show(&records, each);
         Ok(if records.is_empty() { Polled::Nothing } else { Polled::Records(records.len()) })
     }

@@ -60,18 +60,19 @@ impl<L: Log, S: Stage> Worker<L, S> {
         Ok(())
     }
 
-    /// Brings what the log delivers in line with the gate.
+    /// Brings what the log delivers in line with the gate, and with the rate when it is slow.
     pub(super) fn open_or_close(&mut self) -> Result<(), LogError> {
         let open = self.acked.is_some_and(|g| g.open || !self.intake);
+        let reading = open && !self.resting;
         let changed: Vec<i32> =
-            self.owned.iter().filter(|(_, o)| o.reading != open).map(|(&p, _)| p).collect();
+            self.owned.iter().filter(|(_, o)| o.reading != reading).map(|(&p, _)| p).collect();
         if !changed.is_empty() {
-            if open { self.log.resume(&changed)? } else { self.log.pause(&changed)? }
+            if reading { self.log.resume(&changed)? } else { self.log.pause(&changed)? }
         }
         let state = if open { PartitionState::Running } else { PartitionState::Paused };
         let mut reports = self.report.partitions.lock();
         for (partition, owned) in &mut self.owned {
-            owned.reading = open;
+            owned.reading = reading;
             if let Some(report) = reports.get_mut(partition) {
                 report.state = state;
             }

@@ -9,6 +9,7 @@ mod handover;
 mod harness;
 mod own;
 mod planted;
+mod rate;
 mod stage;
 
 use std::time::Instant;

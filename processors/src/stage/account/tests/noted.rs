@@ -13,6 +13,7 @@ use kpay_streams::record::{NoHeaders, Record};
 use kpay_streams::stage::Stage;
 
 use super::{INTERVAL_MS, Log, PARTITION};
+use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
 use crate::stage::account::{AccountStage, Accounts};
 
@@ -93,7 +94,7 @@ impl World {
     fn stage(policy: &Policy, accounts: Arc<Accounts>) -> AccountStage {
         let names = Names { prefix: String::new() };
         let shared = (accounts, Arc::default());
-        AccountStage::new(&names, Arc::new(policy.clone()), shared, INTERVAL_MS, Arc::default())
+        AccountStage::new(&names, Live::fixed(policy.clone()), shared, INTERVAL_MS, Arc::default())
     }
 
     fn restart(&mut self) {
