@@ -82,15 +82,16 @@ struct Teacher {
     policy: watch::Sender<Arc<Policy>>,
     /// The newest spec that was looked at.
     generation: Option<i64>,
-    /// Of the last terms that were right.
-    intake_per_second: Option<Option<u32>>,
+    /// Whether there were ever any terms that are right, and their rate.
+    has_terms: bool,
+    intake_per_second: Option<u32>,
 }
 
 impl Teacher {
     fn new(learned: Option<Learned>, policy: Policy) -> (Self, Learning) {
         let (phase, phases) = watch::channel(learned);
         let (policy, policies) = watch::channel(Arc::new(policy));
-        let teacher = Self { phase, policy, generation: None, intake_per_second: None };
+        let teacher = Self { phase, policy, generation: None, has_terms: false, intake_per_second: None };
         (teacher, Learning { phase: phases, policy: policies })
     }
 
@@ -109,8 +110,10 @@ impl Teacher {
                 }
             }
         }
-        let Some(intake_per_second) = self.intake_per_second else { return };
-        let Some(learned) = Learned::of(resource, intake_per_second) else { return };
+        if !self.has_terms {
+            return;
+        }
+        let Some(learned) = Learned::of(resource, self.intake_per_second) else { return };
         self.phase.send_if_modified(|current| {
             // An older epoch can only come from a stale cache.
             let newer = current.is_none_or(|c| c.epoch <= learned.epoch && c != learned);
@@ -123,7 +126,7 @@ impl Teacher {
     }
 
     fn set(&mut self, terms: Terms) {
-        self.intake_per_second = Some(terms.intake_per_second);
+        (self.has_terms, self.intake_per_second) = (true, terms.intake_per_second);
         self.policy.send_if_modified(|current| {
             let changed = **current != terms.policy;
             if changed {

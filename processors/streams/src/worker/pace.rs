@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-/// What a bucket holds at most, in milliseconds of its rate, but always one record.
+/// What a bucket holds at most beyond one record, in milliseconds of its rate: without room beyond the record that is
+/// due, what runs over between two looks would be lost to the rate.
 const BURST_MS: u64 = 100;
 /// An empty bucket waits for so much of its rate, so that a fast one is not emptied record by record, each in a
 /// transaction of its own.
@@ -37,7 +38,7 @@ impl Pace {
         let gain = Self::gain(rate?, owned);
         let elapsed_ms = u64::try_from(now_ms.saturating_sub(self.filled_ms)).unwrap_or(0);
         self.filled_ms = now_ms;
-        let most = gain.saturating_mul(BURST_MS).max(self.record);
+        let most = gain.saturating_mul(BURST_MS).saturating_add(self.record);
         self.level = self.level.saturating_add(gain.saturating_mul(elapsed_ms)).min(most);
         Some(usize::try_from(self.level / self.record).unwrap_or(usize::MAX))
     }
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_not_used_is_not_saved_for_longer_than_a_burst() {
-        for (rate, most) in [(1, 1), (5, 1), (1_000, 100)] {
+        for (rate, most) in [(1, 1), (5, 1), (1_000, 101)] {
             let mut pace = Pace::new(8);
             assert_eq!(pace.allowed(Some(rate), 8, 0), Some(0), "nothing before the time for it");
             assert_eq!(pace.allowed(Some(rate), 8, 60_000), Some(most), "{rate}/s");
