@@ -24,7 +24,9 @@ fn setup(workers: usize, intake: bool) -> Setup {
     let cluster = SimCluster::new(7);
     let topic = |name: &str| Topic { name: name.to_owned(), partitions: PARTITIONS };
     let topics = [topic("in"), topic("out"), topic("changelog")];
-    topics.iter().for_each(|topic| cluster.create_topic(topic));
+    for topic in &topics {
+        cluster.create_topic(topic);
+    }
     let gate = Arc::new(Gate::default());
     for id in 0..30_000 {
         let partition = i32::try_from(id % 6).unwrap();
