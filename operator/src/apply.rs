@@ -22,7 +22,7 @@ pub struct Owner<'a> {
     pub uid: &'a str,
 }
 
-/// The uid of the processors' identity, which is made first: their pods name it.
+/// The uid of an identity, which is made first: its pods name it.
 pub async fn identity(
     client: &Client,
     owner: Owner<'_>,

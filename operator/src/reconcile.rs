@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
-use kpay_control::build::{DesiredObjects, build, service_account};
+use kpay_control::build::{DesiredObjects, Identities, build, service_accounts};
 use kpay_control::drain::flowing;
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
@@ -118,7 +118,7 @@ async fn serve(
     Ok(Action::requeue(pause))
 }
 
-/// Builds what the pipeline needs and applies it: the identity first, since the pods name it.
+/// Builds what the pipeline needs and applies it: the identities first, since the pods name them.
 async fn bring_about(
     pipeline: &ValidatedPipeline,
     owner: &OwnerReference,
@@ -126,9 +126,12 @@ async fn bring_about(
     context: &Context,
 ) -> Result<(), Error> {
     let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
-    let account = service_account(pipeline, owner);
-    let identity = identity(&context.client, place, &account, &live.service_accounts).await?;
-    apply(&context.client, place, &build(pipeline, owner, &identity), live).await
+    let [stages, gateway] = service_accounts(pipeline, owner);
+    let identities = Identities {
+        stages: identity(&context.client, place, &stages, &live.service_accounts).await?,
+        gateway: identity(&context.client, place, &gateway, &live.service_accounts).await?,
+    };
+    apply(&context.client, place, &build(pipeline, owner, &identities), live).await
 }
 
 fn pause_after(status: &PaymentPipelineStatus, transition: Option<Transition>) -> Duration {

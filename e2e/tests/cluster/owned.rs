@@ -124,10 +124,14 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
     let after = owned(&world)?;
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     let accounts: Api<ServiceAccount> = Api::namespaced(world.cluster.client.clone(), &world.namespace);
-    let account = world.cluster.wait(accounts.get("payments-processor"))?;
-    world.cluster.until("every pod is ready, with a token for the new ServiceAccount", |cluster| {
+    let accounts = world.cluster.wait(accounts.list(&ListParams::default()))?;
+    world.cluster.until("every pod is ready, with a token for its new ServiceAccount", |cluster| {
         let pods = cluster.wait(world.pods().list(&ListParams::default()))?;
-        let of_it = |pod: &Pod| pod.annotations().get(IDENTITY_ANNOTATION) == account.uid().as_ref();
+        let new = |pod: &Pod| {
+            let name = pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone())?;
+            accounts.iter().find(|account| account.name_any() == name)?.uid()
+        };
+        let of_it = |pod: &Pod| pod.annotations().get(IDENTITY_ANNOTATION) == new(pod).as_ref();
         let late = pods.iter().filter(|pod| !of_it(pod) || !ready(pod)).map(ResourceExt::name_any);
         let late: Vec<String> = late.collect();
         ensure!(late.is_empty(), "{late:?}");

@@ -17,11 +17,11 @@ use crate::validate::ValidatedPipeline;
 /// All that the pipeline owns in Kubernetes, in the order in which it is applied.
 #[derive(Clone, Debug, Default)]
 pub struct DesiredObjects {
-    /// The processors' identity.
+    /// The identities of the stages and of the gateway.
     pub service_accounts: Vec<ServiceAccount>,
-    /// What it may do: watch its own pipeline.
+    /// What they may do: watch their own pipeline, and the gateway pauses and resumes it.
     pub roles: Vec<Role>,
-    /// Gives it that.
+    /// Gives them that.
     pub role_bindings: Vec<RoleBinding>,
     /// Stable addresses of the stages' pods, and the gateway.
     pub services: Vec<Service>,
@@ -33,22 +33,25 @@ pub struct DesiredObjects {
     pub deployments: Vec<Deployment>,
 }
 
-/// Builds everything. `identity` is the uid of the [`service_account`] as it is now: a pod's token is good for that one
-/// alone, so pods are replaced when it was made anew.
-pub fn build(pipeline: &ValidatedPipeline, owner: &OwnerReference, identity: &str) -> DesiredObjects {
+/// Builds everything. `identities` are the [`service_accounts`] as they are now.
+pub fn build(
+    pipeline: &ValidatedPipeline,
+    owner: &OwnerReference,
+    identities: &Identities,
+) -> DesiredObjects {
     let stages = Component::STAGES;
     DesiredObjects {
-        service_accounts: vec![service_account(pipeline, owner)],
-        roles: vec![access::role(pipeline, owner)],
-        role_bindings: vec![access::role_binding(pipeline, owner)],
+        service_accounts: service_accounts(pipeline, owner).into(),
+        roles: access::roles(pipeline, owner),
+        role_bindings: access::role_bindings(pipeline, owner),
         services: Component::ALL.map(|component| network::service(pipeline, component, owner)).into(),
         budgets: Component::ALL.map(|component| network::budget(pipeline, component, owner)).into(),
-        stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner, identity)).into(),
-        deployments: vec![workload::deployment(pipeline, owner, identity)],
+        stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner, identities)).into(),
+        deployments: vec![workload::deployment(pipeline, owner, identities)],
     }
 }
 
-pub use access::service_account;
+pub use access::{Identities, service_accounts};
 
 /// Metadata of an object that belongs to the whole pipeline.
 fn pipeline_metadata(pipeline: &ValidatedPipeline, name: String, owner: &OwnerReference) -> ObjectMeta {

@@ -15,6 +15,10 @@ pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
 /// Annotation of a pod with the uid of the `ServiceAccount` that its token is for.
 pub const IDENTITY_ANNOTATION: &str = "kpay.dev/service-account-uid";
+/// Annotation of a pipeline with who paused it by the gateway.
+pub const PAUSED_BY_ANNOTATION: &str = "kpay.dev/paused-by";
+/// Annotation of a pipeline with why it was paused by the gateway.
+pub const PAUSE_REASON_ANNOTATION: &str = "kpay.dev/pause-reason";
 /// Finalizer of a pipeline whose topics go with it.
 pub const TOPICS_FINALIZER: &str = "kpay.dev/topics";
 
@@ -146,9 +150,12 @@ pub fn workload(pipeline: &str, component: Component) -> String {
     format!("{pipeline}-{component}")
 }
 
-/// The name of the processors' `ServiceAccount`, `Role` and `RoleBinding`.
-pub fn access(pipeline: &str) -> String {
-    format!("{pipeline}-processor")
+/// The name of a pod's `ServiceAccount`, and of its `Role` and `RoleBinding`: the stages share one.
+pub fn access(pipeline: &str, component: Component) -> String {
+    match component {
+        Component::Gateway => workload(pipeline, component),
+        Component::Inflight | Component::Account | Component::Confirmed => format!("{pipeline}-processor"),
+    }
 }
 
 /// The name of a stage's consumer group.

@@ -214,7 +214,7 @@ async fn new_pipeline_gets_its_objects_topics_and_phase() {
     let world = World::new();
     let writes = world.reconcile().await;
     let applied = writes.iter().filter(|write| !write.contains("/events") && !write.contains("/status"));
-    assert_eq!(applied.count(), 3 + 4 + 4 + 3 + 1, "{writes:?}");
+    assert_eq!(applied.count(), 6 + 4 + 4 + 3 + 1, "{writes:?}");
     assert_eq!(world.topics.0.lock().len(), 7);
     let status = world.pipeline().status.expect("a status");
     assert_eq!((status.phase, status.epoch), (Some(Phase::Pending), 1));
@@ -243,7 +243,7 @@ async fn deleted_object_comes_back_and_nothing_else_is_written() {
     world.running().await;
     let owned: Vec<String> =
         world.server.lock().objects.keys().filter(|path| *path != PIPELINE).cloned().collect();
-    assert_eq!(owned.len(), 15);
+    assert_eq!(owned.len(), 18);
     for path in owned {
         world.server.lock().objects.remove(&path);
         let writes = world.reconcile().await;

@@ -40,7 +40,7 @@ fn spec(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
     let secrets: Vec<_> =
         pipeline.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
-        service_account_name: Some(names::access(&pipeline.name)),
+        service_account_name: Some(names::access(&pipeline.name, component)),
         automount_service_account_token: Some(true),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),

@@ -8,10 +8,10 @@ use super::*;
 use crate::validate::{DefaultImage, validate};
 
 fn objects() -> DesiredObjects {
-    objects_of("identity")
+    objects_of("stages")
 }
 
-fn objects_of(identity: &str) -> DesiredObjects {
+fn objects_of(stages: &str) -> DesiredObjects {
     let resource: PaymentPipeline = serde_json::from_value(json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
         "metadata": {"name": "payments", "namespace": "default"},
@@ -20,7 +20,11 @@ fn objects_of(identity: &str) -> DesiredObjects {
     .expect("a resource");
     let image = DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
     let owner = OwnerReference { name: "payments".into(), uid: "u".into(), ..OwnerReference::default() };
-    build(&validate(&resource, &image).expect("valid"), &owner, identity)
+    build(
+        &validate(&resource, &image).expect("valid"),
+        &owner,
+        &Identities { stages: stages.into(), gateway: "gateway".into() },
+    )
 }
 
 fn pods(objects: &DesiredObjects) -> Vec<PodSpec> {
@@ -67,28 +71,41 @@ fn stage_pods_get_the_environment_of_the_contract() {
 }
 
 #[test]
-fn pods_are_replaced_when_their_service_account_was_made_anew() {
-    let templates = |objects: DesiredObjects| {
-        let gateway = objects.deployments.into_iter().filter_map(|d| Some(d.spec?.template));
-        objects
-            .stateful_sets
-            .into_iter()
-            .filter_map(|s| Some(s.spec?.template))
-            .chain(gateway)
-            .collect::<Vec<_>>()
+fn pods_are_replaced_when_their_own_service_account_was_made_anew() {
+    let stages = |objects: DesiredObjects| {
+        objects.stateful_sets.into_iter().filter_map(|s| Some(s.spec?.template)).collect::<Vec<_>>()
     };
-    let (before, after) = (templates(objects_of("one")), templates(objects_of("two")));
-    assert_eq!(before, templates(objects_of("one")));
+    let (before, after) = (stages(objects_of("one")), stages(objects_of("two")));
+    assert_eq!(before, stages(objects_of("one")));
     assert!(before.iter().zip(&after).all(|(before, after)| before != after));
+    assert_eq!(objects_of("one").deployments, objects_of("two").deployments, "the gateway has its own");
+    let gateway = objects().deployments.remove(0).spec.expect("a spec").template;
+    let annotations = gateway.metadata.and_then(|m| m.annotations).expect("annotations");
+    assert_eq!(annotations.get(names::IDENTITY_ANNOTATION).map(String::as_str), Some("gateway"));
 }
 
 #[test]
-fn processors_may_only_watch_their_own_pipeline() {
-    let role = &objects().roles[0];
-    let rules = role.rules.as_ref().expect("rules");
-    assert_eq!(rules.len(), 1);
-    assert_eq!(rules[0].resource_names, Some(vec!["payments".to_owned()]));
-    assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+fn pods_may_only_watch_their_own_pipeline_and_the_gateway_may_patch_it() {
+    let objects = objects();
+    let mut allowed = Vec::new();
+    for role in &objects.roles {
+        let rules = role.rules.as_ref().expect("rules");
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].resource_names, Some(vec!["payments".to_owned()]));
+        assert_eq!(rules[0].resources, Some(vec!["paymentpipelines".to_owned()]));
+        allowed.push((role.metadata.name.clone().expect("a name"), rules[0].verbs.join(",")));
+    }
+    let expected = [("payments-processor", "get,list,watch"), ("payments-gateway", "get,list,watch,patch")];
+    assert_eq!(allowed, expected.map(|(name, verbs)| (name.to_owned(), verbs.to_owned())));
+    let accounts: Vec<_> = pods(&objects).into_iter().filter_map(|pod| pod.service_account_name).collect();
+    assert_eq!(
+        accounts,
+        ["payments-processor", "payments-processor", "payments-processor", "payments-gateway"]
+    );
+    for binding in &objects.role_bindings {
+        let subject = &binding.subjects.as_ref().expect("a subject")[0];
+        assert_eq!((&subject.name, &binding.role_ref.name), (&binding.role_ref.name, &subject.name));
+    }
 }
 
 #[test]

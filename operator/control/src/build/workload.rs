@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{component_metadata, pod};
+use super::{Identities, component_metadata, pod};
 use crate::names::{self, Component};
 use crate::validate::ValidatedPipeline;
 
@@ -19,7 +19,7 @@ pub(super) fn stateful_set(
     pipeline: &ValidatedPipeline,
     stage: Component,
     owner: &OwnerReference,
-    identity: &str,
+    identities: &Identities,
 ) -> StatefulSet {
     StatefulSet {
         metadata: component_metadata(pipeline, stage, owner),
@@ -27,7 +27,7 @@ pub(super) fn stateful_set(
             replicas: Some(pipeline.replicas(stage)),
             service_name: Some(names::workload(&pipeline.name, stage)),
             selector: selector(pipeline, stage),
-            template: pod::template(pipeline, stage, identity),
+            template: pod::template(pipeline, stage, identities.of(stage)),
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {
                 type_: Some("RollingUpdate".to_owned()),
@@ -41,14 +41,18 @@ pub(super) fn stateful_set(
 }
 
 /// The gateway: a new pod is ready before an old one goes.
-pub(super) fn deployment(pipeline: &ValidatedPipeline, owner: &OwnerReference, identity: &str) -> Deployment {
+pub(super) fn deployment(
+    pipeline: &ValidatedPipeline,
+    owner: &OwnerReference,
+    identities: &Identities,
+) -> Deployment {
     let component = Component::Gateway;
     Deployment {
         metadata: component_metadata(pipeline, component, owner),
         spec: Some(DeploymentSpec {
             replicas: Some(pipeline.replicas(component)),
             selector: selector(pipeline, component),
-            template: pod::template(pipeline, component, identity),
+            template: pod::template(pipeline, component, identities.of(component)),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
