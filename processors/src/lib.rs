@@ -9,6 +9,7 @@
 //! | [`names`] | topics and groups of a pipeline |
 //! | [`ids`] | the window of known ids |
 //! | [`lookup`] | reads one record of a topic by its offset |
+//! | [`scan`] | reads stretches of a topic by their offsets |
 
 pub mod args;
 pub mod gateway;
@@ -18,4 +19,5 @@ pub mod local;
 pub mod lookup;
 pub mod names;
 pub mod pod;
+pub mod scan;
 pub mod stage;

@@ -6,12 +6,14 @@
 //! | `logs` | the embedded log behind the workers, the lookups and the gateway |
 //! | `peers` | the stages of this process behind the gateway's questions |
 //! | `pipeline` | the resource from its file |
+//! | `wish` | what was wished of it by the gateway |
 //! | `phase` | the phase machine on what this process knows |
 
 mod logs;
 mod peers;
 mod phase;
 mod pipeline;
+mod wish;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -79,6 +81,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     };
     let store = store.with_context(|| format!("--data-dir {}", folder.display()))?;
 
+    let (wishes, wished) = wish::Folder::open(&folder, args.file)?;
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
     let (decide, policy) = watch::channel(Arc::new(pipeline.terms.policy.clone()));
@@ -111,6 +114,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         accepted,
         appender: Arc::new(EmbeddedAppender::new(store.clone(), &pipeline)?),
         peers: Arc::new(LocalPeers::new(Arc::clone(&stages))),
+        wishes: Arc::new(wishes),
     };
 
     // From here on nothing fails before the stages are told to stop, which end only then.
@@ -119,7 +123,8 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         let stopping = stopping.clone();
         threads.spawn_blocking(move || stage.run(&stopping));
     }
-    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), stages, progress, learn, gates, decide));
+    let tell = phase::Tell { learn, gates, policy: decide };
+    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), wished, stages, progress, tell));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());

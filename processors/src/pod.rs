@@ -3,6 +3,7 @@
 pub mod control;
 pub mod http;
 pub mod logs;
+pub mod pages;
 pub mod phase;
 pub mod queries;
 pub mod workers;

@@ -1,6 +1,8 @@
 //! `kpay local` as a user runs it: one process, its own log, REST. Run by `cargo xtask test --tier local`; without the
 //! `kpay` binary every test fails and says what is missing.
 
+mod rest;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

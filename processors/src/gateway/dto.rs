@@ -164,6 +164,18 @@ pub struct HoldView {
     pub why: Option<String>,
 }
 
+/// Who pauses the pipeline, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"reason": "month's end", "holder": "alice"}))]
+pub struct NewPause {
+    /// For people, at most 256 bytes.
+    #[schema(example = "month's end", max_length = 256)]
+    pub reason: Option<String>,
+    /// A person or a program, at most 64 bytes.
+    #[schema(example = "alice", max_length = 64)]
+    pub holder: Option<String>,
+}
+
 /// Where a payment or an account command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -334,6 +346,74 @@ pub struct AccountView {
     /// Its own, in place of the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsView>,
+}
+
+/// A page of accounts.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "accounts": [{"id": "alice", "currency": "USD", "balance": 98_766, "status": "open", "version": 2}],
+    "next": "0.alice"
+}))]
+pub struct AccountsPage {
+    /// In a stable order.
+    #[schema(value_type = Vec<AccountView>)]
+    pub accounts: Vec<serde_json::Value>,
+    /// For `after`, as it is; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub next: Option<String>,
+}
+
+/// What happened to an account at one time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "id": "p-1", "kind": "debit", "counterparty": "bob", "amount": {"value": -1234, "currency": "USD"},
+    "balance": 98_766, "version": 2, "at": "2026-11-23T12:00:00.005Z"
+}))]
+pub struct LedgerEntryView {
+    /// Of the payment or the account command.
+    pub id: String,
+    /// `opened`, `funded`, `debit`, `credit`, `reverse`, `frozen`, `unfrozen` or `closed`.
+    pub kind: String,
+    /// The other account of a payment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<String>,
+    /// A debit is below zero.
+    pub amount: Amount,
+    /// After this entry, in minor units.
+    pub balance: i64,
+    /// 1 for the entry that opened the account, then one more for each.
+    pub version: u64,
+    /// RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    pub at: String,
+}
+
+/// A page of a ledger.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "entries": [{"id": "p-1", "kind": "debit", "counterparty": "bob", "balance": 98_766, "version": 2,
+        "amount": {"value": -1234, "currency": "USD"}, "at": "2026-11-23T12:00:00.005Z"}],
+    "next": "a17"
+}))]
+pub struct LedgerPage {
+    /// In the order that was asked for.
+    #[schema(value_type = Vec<LedgerEntryView>)]
+    pub entries: Vec<serde_json::Value>,
+    /// For `after`, as it is; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub next: Option<String>,
+}
+
+/// Which end of a ledger comes first.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// The oldest.
+    Asc,
+    /// The newest.
+    Desc,
 }
 
 /// An account of which the opening was accepted and is not done yet.

@@ -33,6 +33,20 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// The bytes of a JSON body that may be left out altogether, and then needs no content type.
+#[derive(Debug)]
+pub(super) struct OptionalJson(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalJson {
+    type Rejection = Rejected;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Rejected> {
+        let json = is_json(request.headers());
+        let body = read(request.into_body()).await?;
+        if json || body.is_empty() { Ok(Self(body)) } else { Err(Problem::content_type().into()) }
+    }
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = media.unwrap_or_default().split(';').next().unwrap_or_default().trim();

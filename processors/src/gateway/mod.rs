@@ -4,12 +4,14 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `pipeline` | the handlers |
+//! | `payments`, `accounts`, `lists`, `pipeline` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
+//! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `accept` | what taking in a payment and a command have in common |
 //! | `recent` | what was accepted lately |
 //! | `append` | payment.incoming |
 //! | `peers`, `owners` | the pods that own the keys, and which they are |
+//! | `wish` | who keeps what is wanted of the pipeline |
 //! | `server` | connections, time-outs, the stop |
 
 mod accept;
@@ -17,9 +19,12 @@ mod accounts;
 pub(crate) mod append;
 pub mod dto;
 mod extract;
+mod fields;
 mod follow_ups;
+mod lists;
 pub mod metrics;
 mod owners;
+mod params;
 mod payments;
 pub(crate) mod peers;
 mod pipeline;
@@ -27,6 +32,7 @@ pub mod problem;
 mod recent;
 mod router;
 mod server;
+pub(crate) mod wish;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +51,7 @@ use self::metrics::Metrics;
 use self::owners::Directory;
 use self::peers::{HttpPeers, Peers};
 use self::recent::Recent;
+use self::wish::Wishes;
 use crate::args::GatewayArgs;
 use crate::names::TopicName;
 use crate::pod::phase::Learned;
@@ -74,6 +81,7 @@ impl GatewayStatus {
 struct App {
     appender: Arc<dyn Appender>,
     peers: Arc<dyn Peers>,
+    wishes: Arc<dyn Wishes>,
     recent: Mutex<Recent>,
     phase: watch::Receiver<Option<Learned>>,
     status: Arc<GatewayStatus>,
@@ -110,6 +118,7 @@ pub async fn run_with(
         accepted: Vec::new(),
         appender: Arc::clone(&appender) as Arc<dyn Appender>,
         peers: Arc::new(HttpPeers::new(directory)?),
+        wishes: wish::wishes(&args.pod),
     };
     info!(address = %args.gateway_listen, "serving");
     serve(listener, backends, phase, status, shutdown).await;
@@ -121,6 +130,7 @@ pub async fn run_with(
 pub(crate) struct Backends {
     pub(crate) appender: Arc<dyn Appender>,
     pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) wishes: Arc<dyn Wishes>,
     /// What was acknowledged before this gateway began, and is not known to the stages yet.
     pub(crate) accepted: Vec<Intake>,
 }
@@ -133,12 +143,12 @@ pub(crate) async fn serve(
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let Backends { appender, peers, accepted } = backends;
+    let Backends { appender, peers, wishes, accepted } = backends;
     let mut recent = Recent::default();
     for intake in &accepted {
         recent.acknowledge(intake, Instant::now());
     }
-    let app = App { appender, peers, recent: Mutex::new(recent), phase, status };
+    let app = App { appender, peers, wishes, recent: Mutex::new(recent), phase, status };
     server::serve(listener, router::router(Arc::new(app)), shutdown).await;
 }
 

@@ -67,9 +67,13 @@ impl Owners {
 
     /// Where the owner of a key answers.
     pub(super) fn owner(&self, stage: StageName, key: &str) -> Option<&str> {
-        let input = self.input(stage);
-        let partition = partition_of(key.as_bytes(), input.partitions?);
-        input.owners.get(&partition).map(String::as_str)
+        let partition = partition_of(key.as_bytes(), self.partitions(stage)?);
+        self.owner_of(stage, partition)
+    }
+
+    /// Where the owner of a partition answers.
+    pub(super) fn owner_of(&self, stage: StageName, partition: i32) -> Option<&str> {
+        self.input(stage).owners.get(&partition).map(String::as_str)
     }
 
     /// Where every owner of the stage answers.

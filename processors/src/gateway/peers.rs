@@ -13,12 +13,15 @@ use serde::Deserialize;
 use tracing::debug;
 
 use super::dto::Sum;
-use super::owners::Directory;
+use super::owners::{Directory, Owners};
 use crate::names::StageName;
+use crate::pod::pages::LedgerQuery;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// For one request; the lookup of a record may take long on a busy broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
+/// For a part of a list, which a pod may have to read from the log.
+const LIST_TIMEOUT: Duration = Duration::from_secs(6);
 /// For a question with its second try and the refresh between, besides what the caller wants to wait.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// For a question that can be done without.
@@ -52,6 +55,37 @@ impl<'a> Question<'a> {
             (StageName::Inflight | StageName::Confirmed, wait_ms) => {
                 format!("/internal/v1/payments/{key}?waitMs={wait_ms}")
             }
+        }
+    }
+}
+
+/// A list of the account stage's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// The accounts of a partition with an id above `after`.
+    Accounts { partition: i32, after: String, limit: usize },
+    /// Entries of an account.
+    Ledger(LedgerQuery),
+}
+
+impl Listing {
+    fn path(&self) -> String {
+        match self {
+            Self::Accounts { partition, after, limit } => {
+                format!("/internal/v1/accounts?partition={partition}&after={after}&limit={limit}")
+            }
+            Self::Ledger(LedgerQuery { account, from, limit, newest_first }) => {
+                let from = from.map_or_else(String::new, |from| format!("&from={from}"));
+                let query = format!("limit={limit}&newestFirst={newest_first}{from}");
+                format!("/internal/v1/accounts/{account}/ledger?{query}")
+            }
+        }
+    }
+
+    fn owner<'a>(&self, owners: &'a Owners) -> Option<&'a str> {
+        match self {
+            Self::Accounts { partition, .. } => owners.owner_of(StageName::Account, *partition),
+            Self::Ledger(query) => owners.owner(StageName::Account, &query.account),
         }
     }
 }
@@ -139,6 +173,8 @@ impl Controls {
 pub(crate) trait Peers: Send + Sync {
     /// Asks the owner of a key.
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>>;
+    /// Asks the owner for a part of a list.
+    fn list(&self, listing: Listing) -> BoxFuture<'_, Result<Answer, AskError>>;
     /// Asks all pods of a stage for their reports.
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>>;
 }
@@ -185,6 +221,18 @@ impl HttpPeers {
         self.get(owner, &question.path(), REQUEST_TIMEOUT + question.wait).await
     }
 
+    async fn list_of_owner(&self, listing: &Listing) -> Result<Answer, AskError> {
+        let owners = self.directory.owners();
+        if let (Listing::Accounts { partition, .. }, Some(partitions)) =
+            (listing, owners.partitions(StageName::Account))
+            && *partition >= partitions
+        {
+            return Ok(Answer::Unknown);
+        }
+        let owner = listing.owner(&owners).ok_or(AskError::NoOwner)?;
+        self.get(owner, &listing.path(), LIST_TIMEOUT).await
+    }
+
     async fn ask_twice(&self, question: &Question<'_>) -> Result<Answer, AskError> {
         match self.ask_owner(question).await {
             Err(AskError::NoOwner | AskError::Moved | AskError::Unreachable) if !question.brief => {
@@ -202,6 +250,19 @@ impl Peers for HttpPeers {
         async move {
             let answer = tokio::time::timeout(total, self.ask_twice(&question)).await;
             answer.unwrap_or(Err(AskError::Unreachable))
+        }
+        .boxed()
+    }
+
+    fn list(&self, listing: Listing) -> BoxFuture<'_, Result<Answer, AskError>> {
+        async move {
+            match self.list_of_owner(&listing).await {
+                Err(AskError::NoOwner | AskError::Moved) => {
+                    self.directory.refresh().await;
+                    self.list_of_owner(&listing).await
+                }
+                answer => answer,
+            }
         }
         .boxed()
     }

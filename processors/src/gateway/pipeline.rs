@@ -4,10 +4,22 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kpay_crds::DesiredPhase;
 
 use super::App;
-use super::dto::{PipelineView, Sum};
+use super::dto::{NewPause, PipelineView, Sum};
+use super::extract::OptionalJson;
+use super::fields;
+use super::problem::{Failure, Problem, Rejected};
+use super::wish::{Wish, WishError};
 use crate::names::StageName;
+
+/// The longest name of who pauses, in bytes.
+const HOLDER_BYTES_MAX: usize = 64;
+/// The longest reason, in bytes.
+const REASON_BYTES_MAX: usize = 256;
 
 /// Look at the pipeline as a whole.
 ///
@@ -17,13 +29,17 @@ use crate::names::StageName;
     responses((status = 200, body = PipelineView, description = "The pipeline")),
 )]
 pub(super) async fn get(State(app): State<Arc<App>>) -> Json<PipelineView> {
+    Json(view(&app).await)
+}
+
+async fn view(app: &App) -> PipelineView {
     let learned = *app.phase.borrow();
     // What is finished is read first: what is accepted can only have grown since, so the difference is never below 0.
     let confirmed = app.peers.controls(StageName::Confirmed).await.ok();
     let inflight = app.peers.controls(StageName::Inflight).await.ok();
     let accepted = inflight.and_then(|controls| controls.progress());
     let finished = confirmed.as_ref().and_then(super::peers::Controls::progress);
-    Json(PipelineView {
+    PipelineView {
         phase: learned.map(|learned| learned.phase.to_string()),
         desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
         epoch: learned.map(|learned| learned.epoch),
@@ -31,5 +47,87 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Json<PipelineView> {
             .zip(finished)
             .and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
         confirmed_today: confirmed.and_then(|controls| controls.today()),
+    }
+}
+
+/// Pause the pipeline: stop the intake and finish what is in flight.
+///
+/// 202 means that the wish is kept, over restarts; `phase` is `Paused` once nothing is in flight. Payments that come
+/// meanwhile are buffered. In a cluster this patches `spec.desiredPhase` of the resource and notes who and why in its
+/// annotations; in `kpay local` a later edit of the file wins.
+#[utoipa::path(
+    post, operation_id = "pause_pipeline", path = "/v1/pipeline/pause", tag = "pipeline",
+    request_body = Option<NewPause>,
+    responses(WishAnswers),
+)]
+pub(super) async fn pause(
+    State(app): State<Arc<App>>,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Rejected> {
+    let NewPause { reason, holder } = read(&body)?;
+    wish(&app, Wish { desired: DesiredPhase::Paused, holder, reason }).await
+}
+
+fn read(body: &[u8]) -> Result<NewPause, Failure> {
+    let mut fields = fields::object(body, &["reason", "holder"])?;
+    Ok(NewPause {
+        reason: fields::text(&mut fields, "reason", REASON_BYTES_MAX)?,
+        holder: fields::text(&mut fields, "holder", HOLDER_BYTES_MAX)?,
     })
+}
+
+/// Resume the pipeline.
+///
+/// 202 means that the wish is kept, over restarts; `phase` tells when it has come true.
+#[utoipa::path(
+    post,
+    operation_id = "resume_pipeline",
+    path = "/v1/pipeline/resume",
+    tag = "pipeline",
+    responses(WishAnswers)
+)]
+pub(super) async fn resume(
+    State(app): State<Arc<App>>,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Rejected> {
+    fields::object(&body, &[])?;
+    wish(&app, Wish { desired: DesiredPhase::Running, holder: None, reason: None }).await
+}
+
+async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
+    let desired = wish.desired;
+    app.wishes.wish(wish).await.map_err(|error| match error {
+        WishError::Fixed => Problem::phase_fixed(),
+        WishError::Kubernetes(_) | WishError::File(_) => {
+            tracing::warn!(%error, "a wish was not kept");
+            Problem::wish_unavailable()
+        }
+    })?;
+    // What was wished is kept by now, though perhaps not yet learned.
+    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..view(app).await };
+    Ok((StatusCode::ACCEPTED, Json(view)).into_response())
+}
+
+/// What a wish is answered with.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code)] // described, never made
+enum WishAnswers {
+    /// The wish is kept; this is the pipeline at this moment
+    #[response(status = 202)]
+    Kept(PipelineView),
+    /// Cannot be read: `json_invalid`, `field_type`, `field_unknown`, `text_too_long`
+    #[response(status = 400, content_type = "application/problem+json")]
+    Unreadable(Problem),
+    /// `phase_fixed`: this gateway runs without a cluster, and its phase was set at its start
+    #[response(status = 409, content_type = "application/problem+json")]
+    Fixed(Problem),
+    /// `body_too_large`
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// `content_type_unknown`
+    #[response(status = 415, content_type = "application/problem+json")]
+    ContentType(Problem),
+    /// `wish_unavailable`: nobody keeps the wish now; ask again
+    #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
+    Unavailable(Problem),
 }

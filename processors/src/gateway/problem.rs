@@ -82,6 +82,33 @@ impl Problem {
             .on(field)
     }
 
+    /// 400: a field that the API does not know, which would be left out silently.
+    pub(super) fn field_unknown(field: &str) -> Failure {
+        // As much as a person needs to find it.
+        let field: String = field.chars().take(64).collect();
+        let detail = format!("{field}: there is no such field");
+        let mut problem =
+            Self::new(StatusCode::BAD_REQUEST, "field_unknown", "The request cannot be read", detail);
+        problem.field = Some(Cow::Owned(field));
+        problem
+    }
+
+    /// 400: a parameter of the query that cannot be read.
+    pub(super) fn parameter(name: &'static str, detail: &str) -> Failure {
+        let title = "The request cannot be read";
+        Self::new(StatusCode::BAD_REQUEST, "parameter_invalid", title, format!("{name} {detail}")).on(name)
+    }
+
+    /// 400: a parameter of the query that the operation does not have.
+    pub(super) fn parameter_unknown(name: &str) -> Failure {
+        let name: String = name.chars().take(64).collect();
+        let detail = format!("{name}: there is no such parameter");
+        let title = "The request cannot be read";
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "parameter_unknown", title, detail);
+        problem.field = Some(Cow::Owned(name));
+        problem
+    }
+
     /// 400: an id in the path that can be nobody's.
     pub(super) fn bad_id(detail: &str) -> Failure {
         Self::new(StatusCode::BAD_REQUEST, "id_invalid", "The request cannot be read", format!("id {detail}"))
@@ -137,6 +164,21 @@ impl Problem {
         let detail = "the id was used before with another body";
         let title = "The id belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency_conflict", title, detail).on("id").at(location)
+    }
+
+    /// 409: nobody can change the phase.
+    pub(super) fn phase_fixed() -> Failure {
+        let title = "The phase cannot be changed here";
+        let detail =
+            "this gateway runs without a cluster: its phase was set by KPAY_PHASE_SOURCE at its start";
+        Self::new(StatusCode::CONFLICT, "phase_fixed", title, detail)
+    }
+
+    /// 503: what is wished was not kept.
+    pub(super) fn wish_unavailable() -> Failure {
+        let title = "The pipeline's phase cannot be changed now";
+        let detail = "the resource, or the file that stands for it, could not be written; ask again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "wish_unavailable", title, detail)
     }
 
     /// 404.

@@ -14,12 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
-use super::{App, accounts, follow_ups, payments, pipeline};
+use super::{App, accounts, follow_ups, lists, payments, pipeline};
 
 /// Longer than the longest wait with all that may come before.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
-const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/accounts, GET /v1/accounts/{id}, \
-    POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, POST /v1/payments/{id}/release|refuse|refund, GET /v1/pipeline; described by /openapi.json\n";
+const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
+    POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
+    GET /v1/pipeline, POST /v1/pipeline/pause|resume; described by /openapi.json\n";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -46,6 +47,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(follow_ups::refuse))
         .routes(routes!(follow_ups::refund))
         .routes(routes!(accounts::open))
+        .routes(routes!(lists::accounts))
+        .routes(routes!(lists::ledger))
         .routes(routes!(accounts::get))
         .routes(routes!(accounts::fund))
         .routes(routes!(accounts::freeze))
@@ -53,6 +56,8 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(accounts::close))
         .routes(routes!(accounts::limits))
         .routes(routes!(pipeline::get))
+        .routes(routes!(pipeline::pause))
+        .routes(routes!(pipeline::resume))
 }
 
 /// The description of the API as `OpenAPI` 3.1, indented.

@@ -2,9 +2,11 @@
 
 mod accounts;
 mod edges;
+mod lists;
 mod payments;
+mod pipeline;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +22,8 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::append::{AppendError, Appender};
-use super::peers::{Answer, AskError, Controls, Peers, Question};
+use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
+use super::wish::{Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
 use crate::names::StageName;
 
@@ -37,6 +40,11 @@ struct Twin {
     /// Instead of any of that.
     answers: HashMap<(StageName, String), Result<Answer, AskError>>,
     controls: HashMap<StageName, Controls>,
+    /// Parts of lists that were asked for, and what is answered, one after the other.
+    listed: Vec<Listing>,
+    parts: VecDeque<Result<Answer, AskError>>,
+    wishes: Vec<Wish>,
+    wish_fails: Option<WishError>,
 }
 
 impl Twin {
@@ -105,9 +113,30 @@ impl Peers for Shared {
         .boxed()
     }
 
+    fn list(&self, listing: Listing) -> BoxFuture<'_, Result<Answer, AskError>> {
+        let mut twin = self.0.lock();
+        twin.listed.push(listing);
+        let part = twin.parts.pop_front();
+        async move { part.unwrap_or(Err(AskError::NoOwner)) }.boxed()
+    }
+
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
         let controls = self.0.lock().controls.get(&stage).cloned();
         async move { controls.ok_or(AskError::NoOwner) }.boxed()
+    }
+}
+
+impl Wishes for Shared {
+    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<(), WishError>> {
+        async move {
+            let mut twin = self.0.lock();
+            if let Some(error) = twin.wish_fails.take() {
+                return Err(error);
+            }
+            twin.wishes.push(wish);
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -130,6 +159,7 @@ fn gateway() -> Gateway {
     let app = App {
         appender: Arc::new(Shared(Arc::clone(&twin))),
         peers: Arc::new(Shared(Arc::clone(&twin))),
+        wishes: Arc::new(Shared(Arc::clone(&twin))),
         recent: Mutex::default(),
         phase,
         status: Arc::clone(&status),

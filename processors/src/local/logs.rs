@@ -20,6 +20,7 @@ use crate::gateway::append::{AppendError, Appender};
 use crate::lookup::Lookup;
 use crate::names::{StageName, TopicName};
 use crate::pod::logs::Logs;
+use crate::scan::Scan;
 use crate::stage::inflight;
 
 /// As many as the gateway remembers.
@@ -102,6 +103,12 @@ impl Logs for EmbeddedLogs {
         let input = self.topics.first().context("a stage without topics")?;
         Ok(Arc::new(EmbeddedLookup { store: self.store.clone(), topic: self.store.topic(&input.name)? }))
     }
+
+    fn ledger(&self) -> anyhow::Result<Arc<dyn Scan>> {
+        let index = StageName::Account.index(TopicName::Ledger).0;
+        let ledger = self.topics.get(index).context("the stage has no ledger")?;
+        Ok(Arc::new(EmbeddedScan { store: self.store.clone(), topic: self.store.topic(&ledger.name)? }))
+    }
 }
 
 struct EmbeddedLookup {
@@ -118,6 +125,27 @@ impl Lookup for EmbeddedLookup {
         read: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<bool> {
         Ok(self.store.get(self.topic, partition, offset, read)?)
+    }
+}
+
+struct EmbeddedScan {
+    store: Store,
+    topic: StoredTopic,
+}
+
+impl Scan for EmbeddedScan {
+    fn ends(&self, partition: i32, _timeout: Duration) -> anyhow::Result<(i64, i64)> {
+        Ok(self.store.ends(self.topic, partition)?)
+    }
+
+    fn range(
+        &self,
+        partition: i32,
+        range: (i64, i64),
+        _timeout: Duration,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> anyhow::Result<()> {
+        Ok(self.store.read_range(self.topic, partition, range, each)?)
     }
 }
 

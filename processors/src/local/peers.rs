@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 
 use super::Local;
-use crate::gateway::peers::{Answer, AskError, Controls, Peers, Question};
+use crate::gateway::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use crate::names::StageName;
 use crate::pod::queries;
 
@@ -24,6 +24,14 @@ impl LocalPeers {
     }
 }
 
+fn told(answer: queries::Answer) -> Result<Answer, AskError> {
+    match answer {
+        queries::Answer::Found(json) => Ok(Answer::Found(json.into())),
+        queries::Answer::Unknown => Ok(Answer::Unknown),
+        queries::Answer::Elsewhere | queries::Answer::Later => Err(AskError::Restoring),
+    }
+}
+
 impl Peers for LocalPeers {
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>> {
         async move {
@@ -34,11 +42,20 @@ impl Peers for LocalPeers {
                     queries.payment(question.key, question.wait).await
                 }
             };
-            match answer {
-                queries::Answer::Found(json) => Ok(Answer::Found(json.into())),
-                queries::Answer::Unknown => Ok(Answer::Unknown),
-                queries::Answer::Elsewhere | queries::Answer::Later => Err(AskError::Restoring),
-            }
+            told(answer)
+        }
+        .boxed()
+    }
+
+    fn list(&self, listing: Listing) -> BoxFuture<'_, Result<Answer, AskError>> {
+        async move {
+            let queries = &self.of(StageName::Account)?.queries;
+            told(match listing {
+                Listing::Accounts { partition, after, limit } => {
+                    queries.accounts(partition, after, limit).await
+                }
+                Listing::Ledger(query) => queries.ledger(query).await,
+            })
         }
         .boxed()
     }

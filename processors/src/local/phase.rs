@@ -11,7 +11,7 @@ use kpay_control::phase::{Facts, next};
 use kpay_control::policy::Terms;
 use kpay_control::report::{NoReport, Reports, answered};
 use kpay_control::validate::ValidatedPipeline;
-use kpay_crds::Phase;
+use kpay_crds::{DesiredPhase, Phase};
 use kpay_domain::Policy;
 use kpay_streams::control::Gate;
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 
 use super::Local;
 use super::pipeline::Source;
+use super::wish::Kept;
 use crate::pod::phase::Learned;
 
 /// Between two looks at the file and, while a phase waits for something, at the stages.
@@ -29,16 +30,23 @@ const LATE: Duration = Duration::from_secs(3);
 /// How far the groups of the stages are.
 pub(super) type Progress = Box<dyn Fn(Component) -> GroupProgress + Send + Sync>;
 
-/// Follows the file and the facts, and tells the stages of each new phase. Ends only with the process.
+/// Whom the changes are told.
+pub(super) struct Tell {
+    pub(super) learn: watch::Sender<Option<Learned>>,
+    pub(super) gates: Vec<Arc<Gate>>,
+    pub(super) policy: watch::Sender<Arc<Policy>>,
+}
+
+/// Follows the file, what was wished since by the gateway, and the facts, and tells the stages of each new phase. Ends only with the process.
 pub(super) async fn drive(
     mut source: Source,
     mut pipeline: ValidatedPipeline,
+    wished: watch::Receiver<Option<Kept>>,
     stages: Arc<[Local]>,
     progress: Progress,
-    learn: watch::Sender<Option<Learned>>,
-    gates: Vec<Arc<Gate>>,
-    policy: watch::Sender<Arc<Policy>>,
+    tell: Tell,
 ) {
+    let Tell { learn, gates, policy } = tell;
     let (mut phase, mut epoch) = (None, 0_u64);
     let mut late = Late::default();
     loop {
@@ -50,9 +58,10 @@ pub(super) async fn drive(
             }
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
+        let desired = desired(&source, &pipeline, wished.borrow().as_ref());
         let (facts, blockers) = facts(phase, epoch, &stages, &progress);
         late.look(phase, &blockers);
-        if let Some(transition) = next(phase, pipeline.desired, facts) {
+        if let Some(transition) = next(phase, desired, facts) {
             epoch += 1;
             phase = Some(transition.to);
             info!(phase = %transition.to, reason = transition.reason.as_str(), epoch, "phase");
@@ -60,7 +69,7 @@ pub(super) async fn drive(
         let now = phase.map(|phase| Learned {
             phase,
             epoch,
-            desired: pipeline.desired,
+            desired,
             intake_per_second: pipeline.terms.intake_per_second,
         });
         learn.send_if_modified(|learned| std::mem::replace(learned, now) != now);
@@ -72,6 +81,11 @@ pub(super) async fn drive(
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// The last change wins.
+fn desired(source: &Source, pipeline: &ValidatedPipeline, wished: Option<&Kept>) -> DesiredPhase {
+    wished.filter(|kept| source.is_older_than(kept.file)).map_or(pipeline.desired, |kept| kept.desired_phase)
 }
 
 /// The wish, the limits and the rules are followed at once; the log is as it was made, and the stages as they were

@@ -1,24 +1,37 @@
 //! The pipeline's resource from a file, read again when it changes. Only I/O.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
 use kpay_control::validate::{DefaultImage, ValidatedPipeline, validate};
 use kpay_crds::{PaymentPipeline, PullPolicy};
+use serde::{Deserialize, Serialize};
 
 /// What runs when no file is given: everything at its default.
 const DEFAULT: &str = include_str!("../../../manifests/payments.yaml");
 const API_VERSION: &str = "kpay.dev/v1alpha1";
 const KIND: &str = "PaymentPipeline";
 
-/// When the file was written, and its length: a write that is under way has another than the whole.
-type Written = (SystemTime, u64);
+/// When a file was written, and its length: a write that is under way has another than the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Written {
+    at: SystemTime,
+    bytes: u64,
+}
+
+/// When the file at `path` was written, if it is there.
+pub(super) fn written(path: &Path) -> Option<Written> {
+    let found = std::fs::metadata(path).ok()?;
+    Some(Written { at: found.modified().ok()?, bytes: found.len() })
+}
 
 /// Where the resource comes from.
 pub(super) struct Source {
     file: Option<PathBuf>,
     seen: Option<Written>,
+    /// The newest that could be read.
+    followed: Option<Written>,
 }
 
 impl Source {
@@ -27,14 +40,13 @@ impl Source {
         if let Some(path) = &file {
             std::fs::metadata(path).with_context(|| format!("--file {}", path.display()))?;
         }
-        let mut source = Self { file, seen: None };
-        source.seen = source.written();
-        Ok(source)
+        let seen = file.as_deref().and_then(written);
+        Ok(Self { file, seen, followed: seen })
     }
 
-    fn written(&self) -> Option<Written> {
-        let found = std::fs::metadata(self.file.as_ref()?).ok()?;
-        Some((found.modified().ok()?, found.len()))
+    /// Whether what was made when the file was like this is newer than what the file says.
+    pub(super) fn is_older_than(&self, file: Option<Written>) -> bool {
+        file == self.followed || file == self.seen
     }
 
     /// The pipeline as the file has it now.
@@ -46,12 +58,16 @@ impl Source {
 
     /// The pipeline when the file was written, or taken away, since the last look.
     pub(super) fn changed(&mut self) -> Option<anyhow::Result<ValidatedPipeline>> {
-        let written = self.written();
+        let written = self.file.as_deref().and_then(written);
         if self.seen == written {
             return None;
         }
         self.seen = written;
-        Some(self.read())
+        let read = self.read();
+        if read.is_ok() {
+            self.followed = written;
+        }
+        Some(read)
     }
 }
 

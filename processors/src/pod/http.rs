@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::pod::control::PodControl;
+use crate::pod::pages::LedgerQuery;
 use crate::pod::queries::{Answer, Queries};
 
 /// The longest that a peer may wait for an outcome.
@@ -33,7 +34,9 @@ pub fn base(control: Arc<PodControl>) -> Router {
 /// The routes of a pod that runs a stage.
 pub fn router(control: Arc<PodControl>, queries: Queries) -> Router {
     let internal = Router::new()
+        .route("/internal/v1/accounts", get(accounts))
         .route("/internal/v1/accounts/{id}", get(account))
+        .route("/internal/v1/accounts/{id}/ledger", get(ledger))
         .route("/internal/v1/payments/{id}", get(payment))
         .with_state(queries);
     base(control).merge(internal)
@@ -81,6 +84,36 @@ async fn metrics(State(control): State<Arc<PodControl>>) -> Response {
 
 async fn account(State(queries): State<Queries>, Path(id): Path<String>) -> Response {
     respond(queries.account(&id))
+}
+
+#[derive(Debug, Deserialize)]
+struct AccountsPage {
+    partition: i32,
+    #[serde(default)]
+    after: String,
+    limit: usize,
+}
+
+async fn accounts(State(queries): State<Queries>, Query(page): Query<AccountsPage>) -> Response {
+    respond(queries.accounts(page.partition, page.after, page.limit).await)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LedgerPage {
+    from: Option<i64>,
+    limit: usize,
+    #[serde(default)]
+    newest_first: bool,
+}
+
+async fn ledger(
+    State(queries): State<Queries>,
+    Path(account): Path<String>,
+    Query(page): Query<LedgerPage>,
+) -> Response {
+    let LedgerPage { from, limit, newest_first } = page;
+    respond(queries.ledger(LedgerQuery { account, from, limit, newest_first }).await)
 }
 
 #[derive(Debug, Deserialize)]

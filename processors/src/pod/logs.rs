@@ -14,7 +14,8 @@ use tracing::info;
 
 use crate::args::RunArgs;
 use crate::lookup::{KafkaLookup, Lookup};
-use crate::names::StageName;
+use crate::names::{StageName, TopicName};
+use crate::scan::{KafkaScan, Scan};
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a pod waits for its topics before it leaves, and is started again.
@@ -36,6 +37,9 @@ pub trait Logs: Send + Sync {
 
     /// Single records of the stage's input.
     fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>>;
+
+    /// Stretches of account.ledger, where the stage has it.
+    fn ledger(&self) -> anyhow::Result<Arc<dyn Scan>>;
 }
 
 /// Kafka, as one pod knows it.
@@ -104,5 +108,11 @@ impl Logs for KafkaLogs {
     fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>> {
         let input = self.topics.first().map(|topic| topic.name.clone()).unwrap_or_default();
         Ok(Arc::new(KafkaLookup::open(&self.connection, input)?))
+    }
+
+    fn ledger(&self) -> anyhow::Result<Arc<dyn Scan>> {
+        let index = StageName::Account.index(TopicName::Ledger).0;
+        let ledger = self.topics.get(index).context("the stage has no ledger")?;
+        Ok(Arc::new(KafkaScan::open(&self.connection, ledger.name.clone())?))
     }
 }

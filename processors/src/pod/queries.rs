@@ -15,6 +15,7 @@ use crate::ids::{CommittedIds, Known};
 use crate::lookup::Lookup;
 use crate::names::StageName;
 use crate::pod::control::Reports;
+use crate::scan::Scan;
 use crate::stage::account::Accounts;
 use crate::stage::inflight;
 
@@ -31,6 +32,7 @@ pub struct Queries {
     pub(crate) ids: Arc<CommittedIds>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) lookup: Option<Arc<dyn Lookup>>,
+    pub(crate) ledger: Option<Arc<dyn Scan>>,
 }
 
 /// An answer, before it is HTTP.
@@ -48,8 +50,12 @@ pub enum Answer {
 
 impl Queries {
     /// Whether this pod can speak for a key.
-    fn partition(&self, key: &str) -> Result<i32, Answer> {
-        let partition = partition_of(key.as_bytes(), self.input_partitions);
+    pub(super) fn partition(&self, key: &str) -> Result<i32, Answer> {
+        self.serves(partition_of(key.as_bytes(), self.input_partitions))
+    }
+
+    /// Whether this pod can speak for a partition.
+    pub(super) fn serves(&self, partition: i32) -> Result<i32, Answer> {
         let state = self
             .reports
             .workers
@@ -72,7 +78,7 @@ impl Queries {
         match self.accounts.get(partition, id) {
             None => Answer::Later,
             Some(None) => Answer::Unknown,
-            Some(Some(account)) => Answer::Found(bytes(&describe_account(id, &account))),
+            Some(Some(account)) => Answer::Found(bytes(&account_json(id, &account))),
         }
     }
 
@@ -136,8 +142,8 @@ impl Queries {
     }
 }
 
-/// An account as the REST API shows it.
-pub(crate) fn describe_account(id: &str, account: &Account) -> Value {
+/// An account as REST shows it.
+pub(super) fn account_json(id: &str, account: &Account) -> Value {
     let mut json = json!({
         "id": id,
         "currency": account.currency.as_str(),
@@ -192,6 +198,6 @@ fn body(intake: &Intake) -> Value {
     }
 }
 
-fn bytes(value: &Value) -> Vec<u8> {
+pub(super) fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }

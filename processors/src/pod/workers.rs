@@ -20,6 +20,7 @@ use crate::names::{Names, StageName, TopicName};
 use crate::pod::control::Reports;
 use crate::pod::logs::Logs;
 use crate::pod::queries::Queries;
+use crate::scan::Scan;
 use crate::stage::account::{AccountStage, Accounts, Holds};
 use crate::stage::confirmed::ConfirmedStage;
 use crate::stage::inflight::InflightStage;
@@ -77,14 +78,15 @@ pub struct Stage<L> {
     accounts: Arc<Accounts>,
     holds: Arc<Holds>,
     lookup: Option<Arc<dyn Lookup>>,
+    ledger: Option<Arc<dyn Scan>>,
 }
 
 impl<L: Logs> Stage<L> {
     /// A stage on `logs`. Opens what single records are asked of; the workers open theirs in [`Stage::run`].
     pub fn new(plan: Plan, logs: L) -> anyhow::Result<Self> {
-        let lookup = match plan.stage {
-            StageName::Account => None,
-            StageName::Inflight | StageName::Confirmed => Some(logs.lookup()?),
+        let (lookup, ledger) = match plan.stage {
+            StageName::Account => (None, Some(logs.ledger()?)),
+            StageName::Inflight | StageName::Confirmed => (Some(logs.lookup()?), None),
         };
         let workers = (0..plan.workers.max(1)).map(|_| Arc::new(Report::default())).collect();
         let figures = (plan.stage == StageName::Confirmed).then(Arc::default);
@@ -97,6 +99,7 @@ impl<L: Logs> Stage<L> {
             accounts: Arc::default(),
             holds: Arc::default(),
             lookup,
+            ledger,
         })
     }
 
@@ -119,6 +122,7 @@ impl<L: Logs> Stage<L> {
             ids: Arc::clone(&self.ids),
             accounts: Arc::clone(&self.accounts),
             lookup: self.lookup.clone(),
+            ledger: self.ledger.clone(),
         }
     }
 

@@ -90,6 +90,25 @@ async fn a_key_that_moved_is_asked_of_its_new_owner_once() {
 }
 
 #[tokio::test]
+async fn a_list_is_asked_of_the_owner_of_its_partition() {
+    let said = async |uri: axum::http::Uri| uri.to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(said)).await });
+    let peers = HttpPeers::new(Directory::scripted(vec![(StageName::Account, address)])).unwrap();
+    let found = |path: &'static str| Ok(Answer::Found(Bytes::from_static(path.as_bytes())));
+    let accounts = |partition| Listing::Accounts { partition, after: "a:1".to_owned(), limit: 7 };
+    let path = "/internal/v1/accounts?partition=0&after=a:1&limit=7";
+    assert_eq!(peers.list(accounts(0)).await, found(path));
+    assert_eq!(peers.list(accounts(1)).await, Ok(Answer::Unknown), "there is only one partition");
+    let ledger = |from| LedgerQuery { account: "a".to_owned(), from, limit: 7, newest_first: true };
+    let path = "/internal/v1/accounts/a/ledger?limit=7&newestFirst=true&from=3";
+    assert_eq!(peers.list(Listing::Ledger(ledger(Some(3)))).await, found(path));
+    let path = "/internal/v1/accounts/a/ledger?limit=7&newestFirst=true";
+    assert_eq!(peers.list(Listing::Ledger(ledger(None))).await, found(path));
+}
+
+#[tokio::test]
 async fn a_key_without_an_owner_is_nobodys() {
     assert_eq!(ask(&[], false).await, Err(AskError::NoOwner));
     assert_eq!(ask(&[&nobody().await], false).await, Err(AskError::Unreachable));

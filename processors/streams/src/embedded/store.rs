@@ -144,6 +144,18 @@ impl Store {
         self.state().read(topic.id, partition, (Start::Offset(from), Until::Stable), each)
     }
 
+    /// As [`Store::read`], up to the offset `until`, which is not shown.
+    pub fn read_range(
+        &self,
+        topic: StoredTopic,
+        partition: i32,
+        (from, until): (i64, i64),
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), StoreError> {
+        let range = (Start::Offset(from), Until::Offset(until));
+        self.state().read(topic.id, partition, range, each)
+    }
+
     /// Forgets the batches of a topic that were written before this time, in milliseconds since 1970, but for the
     /// newest of each partition, and for those that the group `reader` has yet to read. Says how many.
     pub fn retain(

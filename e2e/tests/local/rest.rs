@@ -1,0 +1,120 @@
+//! What the REST API tells and does besides payments.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use kpay_e2e::load;
+use kpay_e2e::local::Local;
+use kpay_e2e::process::binary;
+use kpay_e2e::rest::{Rest, payment};
+use serde_json::{Value, json};
+
+use super::{MANIFEST, turn};
+
+fn wait_for(local: &mut Local, phase: &str) -> anyhow::Result<()> {
+    local.wait_for_phase(phase, |now| now == phase)
+}
+
+#[test]
+fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut local = Local::create("button", binary()?, MANIFEST)?;
+    local.start()?;
+    let body = json!({"reason": "month's end", "holder": "alice"});
+    let answer = local.rest.post("/v1/pipeline/pause", &body, None)?;
+    assert_eq!((answer.status, answer.text("desiredPhase")), (202, "Paused"), "{answer:?}");
+    wait_for(&mut local, "Paused")?;
+    local.kill();
+    local.start()?;
+    wait_for(&mut local, "Paused")?;
+    // A file that cannot be read changes nothing; one that can is the newer wish.
+    let whole = std::fs::read_to_string(&local.file)?;
+    std::fs::write(&local.file, "spec: {")?;
+    assert_eq!(local.rest.post("/v1/pipeline/pause", &body, None)?.status, 202);
+    std::fs::write(&local.file, whole)?;
+    wait_for(&mut local, "Running")?;
+    assert_eq!(local.rest.post("/v1/pipeline/pause", &body, None)?.status, 202);
+    wait_for(&mut local, "Paused")?;
+    assert_eq!(local.rest.post("/v1/pipeline/resume", &json!({}), None)?.status, 202);
+    wait_for(&mut local, "Running")?;
+    local.desire("Paused")?;
+    wait_for(&mut local, "Paused")?;
+    // Written while nobody looks.
+    assert_eq!(local.rest.post("/v1/pipeline/resume", &json!({}), None)?.status, 202);
+    wait_for(&mut local, "Running")?;
+    local.stop()?;
+    local.desire("Draining")?;
+    local.start()?;
+    wait_for(&mut local, "Draining")
+}
+
+/// Everything of a list, page by page.
+fn whole_list(rest: &Rest, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let answer = rest.get(&format!("{path}{after}"))?;
+        ensure!(answer.status == 200, "{answer:?}");
+        all.extend(answer.body.get(field).and_then(Value::as_array).context("a list")?.clone());
+        match answer.text("next") {
+            "" => return Ok(all),
+            next => after = format!("&after={next}"),
+        }
+    }
+}
+
+fn number(value: &Value, field: &str) -> i64 {
+    value.pointer(field).and_then(Value::as_i64).unwrap_or(i64::MIN)
+}
+
+#[test]
+fn the_lists_have_every_account_and_every_entry_once_over_a_restart() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut local = Local::create("lists", binary()?, MANIFEST)?;
+    local.start()?;
+    let mut expected = BTreeMap::new();
+    for account in 0..50 {
+        let id = load::account(account)?.as_str().to_owned();
+        local.rest.open(&id, 1_000)?;
+        expected.insert(id, 1_000);
+    }
+    local.rest.open("alice", 1_000)?;
+    for pay in 0..30 {
+        let body = payment(&format!("p-{pay}"), "alice", load::account(pay)?.as_str(), 10);
+        let answer = local.rest.post("/v1/payments", &body, Some(30))?;
+        ensure!(answer.text("status") == "confirmed", "{answer:?}");
+        *expected.entry(load::account(pay)?.as_str().to_owned()).or_default() += 10;
+    }
+    expected.insert("alice".to_owned(), 700);
+    local.kill();
+    local.start()?;
+    for limit in [7, 1000] {
+        let accounts = whole_list(&local.rest, &format!("/v1/accounts?limit={limit}"), "accounts")?;
+        let listed: BTreeMap<String, i64> = accounts
+            .iter()
+            .map(|account| {
+                (account["id"].as_str().unwrap_or_default().to_owned(), number(account, "/balance"))
+            })
+            .collect();
+        assert_eq!((listed.len(), &listed), (accounts.len(), &expected), "by {limit}");
+    }
+    for (order, limit) in [("asc", 4), ("asc", 1000), ("desc", 4), ("desc", 1000)] {
+        let path = format!("/v1/accounts/alice/ledger?order={order}&limit={limit}");
+        let mut entries = whole_list(&local.rest, &path, "entries")?;
+        if order == "desc" {
+            entries.reverse();
+        }
+        assert_eq!(entries.len(), 31, "{order} by {limit}");
+        let mut balance = 0;
+        for (version, entry) in (1..).zip(&entries) {
+            balance += number(entry, "/amount/value");
+            assert_eq!((number(entry, "/version"), number(entry, "/balance")), (version, balance), "{entry}");
+        }
+        assert_eq!(
+            (entries[0]["kind"].as_str(), entries[30]["kind"].as_str()),
+            (Some("opened"), Some("debit"))
+        );
+        assert_eq!(entries[1]["counterparty"].as_str(), Some(load::account(0)?.as_str()));
+    }
+    assert_eq!(local.rest.get("/v1/accounts/nobody/ledger")?.status, 404);
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Interactive queries for lists: the accounts of a partition, the ledger of an account. Only I/O.
+//!
+//! A page of accounts costs one pass over the partition's table, whatever the limit: its order is by hash, and a page is
+//! the next ids after the cursor. The pass holds the table's lock for reading, so a commit of that partition waits for
+//! it: some milliseconds for 100,000 accounts.
+
+use std::collections::{BinaryHeap, VecDeque};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kpay_domain::{Account, AccountId, LedgerEntry};
+use serde_json::{Value, json};
+
+use super::queries::{Answer, Queries, account_json, bytes};
+use crate::names::StageName;
+use crate::scan::Scan;
+
+/// The most of one page.
+pub const PAGE_MAX: usize = 1000;
+/// Records of the ledger that one question may look at.
+const SCAN_RECORDS_MAX: i64 = 65_536;
+/// The first stretch of these; each is four times the one before.
+const STRETCH_RECORDS: i64 = 1_024;
+/// After so long the page ends, with what was found.
+const SCAN_TIME: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Which entries of an account are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerQuery {
+    /// The account.
+    pub account: String,
+    /// Where to go on: the first offset, or with `newest_first` the one after the last.
+    pub from: Option<i64>,
+    /// The most to be found.
+    pub limit: usize,
+    /// Backwards.
+    pub newest_first: bool,
+}
+
+impl Queries {
+    /// The accounts of a partition with an id above `after`, in the order of their ids.
+    pub async fn accounts(&self, partition: i32, after: String, limit: usize) -> Answer {
+        if self.stage != StageName::Account {
+            return Answer::Elsewhere;
+        }
+        if partition >= self.input_partitions {
+            return Answer::Unknown;
+        }
+        if let Err(answer) = self.serves(partition) {
+            return answer;
+        }
+        let (accounts, partitions) = (self.accounts.clone(), self.input_partitions);
+        let page = tokio::task::spawn_blocking(move || {
+            let mut next = NextIds::new(&after, limit.clamp(1, PAGE_MAX));
+            accounts.each(partition, &mut |id, account| next.see(id, account));
+            let (page, more) = next.page();
+            let page: Vec<Value> =
+                page.iter().map(|(id, account)| account_json(id.as_str(), account)).collect();
+            bytes(&json!({"partitions": partitions, "accounts": page, "more": more}))
+        });
+        page.await.map_or(Answer::Later, Answer::Found)
+    }
+
+    /// Entries of an account, and where to go on; there may be none in what was looked at.
+    pub async fn ledger(&self, query: LedgerQuery) -> Answer {
+        let partition = match self.partition(&query.account) {
+            Ok(partition) if self.stage == StageName::Account => partition,
+            Ok(_) => return Answer::Elsewhere,
+            Err(answer) => return answer,
+        };
+        let newest = match self.accounts.get(partition, query.account.as_str()) {
+            None => return Answer::Later,
+            Some(None) => return Answer::Unknown,
+            Some(Some(account)) => account.version,
+        };
+        let Some(ledger) = self.ledger.clone() else { return Answer::Later };
+        let read = tokio::task::spawn_blocking(move || {
+            let last = if query.newest_first { 1 } else { newest };
+            read_ledger(&*ledger, partition, &query, last)
+        });
+        match read.await {
+            Ok(Ok((entries, next))) => {
+                let entries: Vec<Value> = entries.iter().map(entry_json).collect();
+                Answer::Found(bytes(&json!({"entries": entries, "next": next})))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(error = format!("{error:#}"), "ledger");
+                Answer::Later
+            }
+            Err(_) => Answer::Later,
+        }
+    }
+}
+
+/// The smallest ids above one, of ids that come in any order. Keeps no more than a page of them.
+struct NextIds<'a> {
+    after: &'a str,
+    limit: usize,
+    /// The largest on top.
+    kept: BinaryHeap<ById>,
+    more: bool,
+}
+
+#[derive(PartialEq, Eq)]
+struct ById(AccountId, Account);
+
+impl Ord for ById {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.as_str().cmp(other.0.as_str())
+    }
+}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<'a> NextIds<'a> {
+    fn new(after: &'a str, limit: usize) -> Self {
+        Self { after, limit, kept: BinaryHeap::new(), more: false }
+    }
+
+    fn see(&mut self, id: &AccountId, account: &Account) {
+        if id.as_str() <= self.after {
+            return;
+        }
+        if self.kept.len() < self.limit {
+            self.kept.push(ById(id.clone(), *account));
+            return;
+        }
+        self.more = true;
+        if let Some(mut largest) = self.kept.peek_mut()
+            && id.as_str() < largest.0.as_str()
+        {
+            *largest = ById(id.clone(), *account);
+        }
+    }
+
+    fn page(self) -> (Vec<(AccountId, Account)>, bool) {
+        let page = self.kept.into_sorted_vec().into_iter().map(|ById(id, account)| (id, account)).collect();
+        (page, self.more)
+    }
+}
+
+/// Goes through stretches of the ledger until the page is full, the entry of version `last` was found, the ledger
+/// ends, or enough was looked at. Says where to go on.
+fn read_ledger(
+    ledger: &dyn Scan,
+    partition: i32,
+    query: &LedgerQuery,
+    last: u64,
+) -> anyhow::Result<(Vec<LedgerEntry>, Option<i64>)> {
+    let begin = Instant::now();
+    let (first, end) = ledger.ends(partition, CALL_TIMEOUT)?;
+    let (limit, backwards) = (query.limit.clamp(1, PAGE_MAX), query.newest_first);
+    let mut at = query.from.unwrap_or(if backwards { end } else { first }).clamp(first, end);
+    let (mut entries, mut stretch, mut left) = (Vec::new(), STRETCH_RECORDS, SCAN_RECORDS_MAX);
+    loop {
+        let range = if backwards { ((at - stretch).max(first), at) } else { (at, (at + stretch).min(end)) };
+        if range.0 >= range.1 {
+            return Ok((entries, None));
+        }
+        let found = read_stretch(ledger, partition, range, query, limit - entries.len())?;
+        at = if backwards { range.0 } else { range.1 };
+        for (offset, entry) in found {
+            let is_last = entry.version == last;
+            entries.push(entry);
+            if is_last {
+                return Ok((entries, None));
+            }
+            if entries.len() == limit {
+                return Ok((entries, Some(if backwards { offset } else { offset + 1 })));
+            }
+        }
+        left -= stretch;
+        stretch = (stretch * 4).min(left);
+        if left <= 0 || begin.elapsed() > SCAN_TIME {
+            let over = at == if backwards { first } else { end };
+            return Ok((entries, (!over).then_some(at)));
+        }
+    }
+}
+
+/// At most `limit` entries of the account in a stretch, in the order that is asked for, with their offsets.
+fn read_stretch(
+    ledger: &dyn Scan,
+    partition: i32,
+    range: (i64, i64),
+    query: &LedgerQuery,
+    limit: usize,
+) -> anyhow::Result<VecDeque<(i64, LedgerEntry)>> {
+    let (mut found, mut failed) = (VecDeque::new(), None);
+    ledger.range(partition, range, CALL_TIMEOUT, &mut |record| {
+        if record.key != query.account.as_bytes() || (found.len() == limit && !query.newest_first) {
+            return;
+        }
+        match LedgerEntry::decode(record.value) {
+            Ok(entry) if query.newest_first => {
+                found.push_front((record.offset, entry));
+                found.truncate(limit);
+            }
+            Ok(entry) => found.push_back((record.offset, entry)),
+            Err(error) => failed = Some(anyhow::Error::new(error)),
+        }
+    })?;
+    failed.map_or(Ok(found), Err)
+}
+
+fn entry_json(entry: &LedgerEntry) -> Value {
+    let at = Timestamp::from_millisecond(entry.at_ms).unwrap_or_default();
+    let mut json = json!({
+        "id": entry.id.as_str(),
+        "kind": entry.kind.as_str(),
+        "amount": {"value": entry.amount.minor, "currency": entry.amount.currency.as_str()},
+        "balance": entry.balance_minor,
+        "version": entry.version,
+        "at": at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+    });
+    if let (Some(counterparty), Value::Object(fields)) = (&entry.counterparty, &mut json) {
+        fields.insert("counterparty".to_owned(), counterparty.as_str().into());
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests;
