@@ -81,7 +81,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     };
     let store = store.with_context(|| format!("--data-dir {}", folder.display()))?;
 
-    let (wishes, wished) = wish::Folder::open(&folder, args.file)?;
+    let (wishes, newest_wish) = wish::Folder::open(&folder, args.file)?;
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
     let (decide, policy) = watch::channel(Arc::new(pipeline.terms.policy.clone()));
@@ -124,7 +124,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         threads.spawn_blocking(move || stage.run(&stopping));
     }
     let tell = phase::Tell { learn, gates, policy: decide };
-    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), wished, stages, progress, tell));
+    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, stages, progress, tell));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());

@@ -7,3 +7,4 @@ pub mod confirmed;
 pub mod counters;
 pub mod figures;
 pub mod inflight;
+pub mod windows;

@@ -85,6 +85,12 @@ fn the_lists_have_every_account_and_every_entry_once_over_a_restart() -> anyhow:
         *expected.entry(load::account(pay)?.as_str().to_owned()).or_default() += 10;
     }
     expected.insert("alice".to_owned(), 700);
+    let throughput = local.rest.get("/v1/metrics/throughput")?;
+    let windows = throughput.body.get("windows").and_then(Value::as_array).context("windows")?;
+    assert_eq!(windows.iter().map(|window| number(window, "/count")).sum::<i64>(), 30, "{throughput:?}");
+    let totals = local.rest.get("/v1/metrics/totals")?;
+    let sums = ["/inFlight/count", "/confirmedToday/count", "/accepted/count", "/finished/count"];
+    assert_eq!(sums.map(|sum| number(&totals.body, sum)), [0, 30, 81, 81], "{totals:?}");
     local.kill();
     local.start()?;
     for limit in [7, 1000] {

@@ -461,6 +461,77 @@ impl Sum {
     }
 }
 
+/// Throughput by the minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ThroughputView {
+    /// The oldest first; the last is the running minute.
+    pub windows: Vec<WindowView>,
+}
+
+/// The payments that were confirmed in one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "from": "2026-11-23T12:00:00.000Z", "seconds": 60, "count": 9000, "value": {"USD": 123_400},
+    "latencyMs": {"p50": 9, "p99": 21, "p999": 40},
+    "largest": {"id": "p-1", "amount": {"value": 1234, "currency": "USD"}}
+}))]
+pub struct WindowView {
+    /// RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    pub from: String,
+    /// How long it is: 60, or less for the running minute.
+    #[schema(minimum = 1, maximum = 60)]
+    pub seconds: i64,
+    /// How many.
+    pub count: u64,
+    /// Minor units by currency.
+    #[schema(value_type = BTreeMap<String, i64>)]
+    pub value: BTreeMap<String, i128>,
+    /// From accepted to finished; absent without payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LatencyView, required = false)]
+    pub latency_ms: Option<LatencyView>,
+    /// The payment of the most minor units, whatever the currency; absent without payments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LargestView, required = false)]
+    pub largest: Option<LargestView>,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LatencyView {
+    /// Half took no longer.
+    pub p50: u64,
+    /// Of a hundred, one took longer.
+    pub p99: u64,
+    /// Of a thousand, one took longer.
+    pub p999: u64,
+}
+
+/// A large payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LargestView {
+    /// Of the payment.
+    pub id: String,
+    /// What was moved.
+    pub amount: Amount,
+}
+
+/// The sums of the pipeline. What cannot be told now is null.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TotalsView {
+    /// Accepted and not finished.
+    pub in_flight: Option<Sum>,
+    /// Confirmed payments of this day (UTC).
+    pub confirmed_today: Option<Sum>,
+    /// Accepted since the topics were made.
+    pub accepted: Option<Sum>,
+    /// Finished since the topics were made, however they ended.
+    pub finished: Option<Sum>,
+}
+
 /// The pipeline as a whole. What cannot be told now is null.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -4,7 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `lists`, `pipeline` | the handlers |
+//! | `payments`, `accounts`, `lists`, `figures`, `pipeline` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `accept` | what taking in a payment and a command have in common |
@@ -20,6 +20,7 @@ pub(crate) mod append;
 pub mod dto;
 mod extract;
 mod fields;
+mod figures;
 mod follow_ups;
 mod lists;
 pub mod metrics;

@@ -16,6 +16,7 @@ use super::dto::Sum;
 use super::owners::{Directory, Owners};
 use crate::names::StageName;
 use crate::pod::pages::LedgerQuery;
+use crate::stage::windows::Minute;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// For one request; the lookup of a record may take long on a busy broker.
@@ -175,6 +176,8 @@ pub(crate) trait Peers: Send + Sync {
     fn ask<'a>(&'a self, question: Question<'a>) -> BoxFuture<'a, Result<Answer, AskError>>;
     /// Asks the owner for a part of a list.
     fn list(&self, listing: Listing) -> BoxFuture<'_, Result<Answer, AskError>>;
+    /// Asks all pods of the confirmed stage for the minutes since 1970 from this one on.
+    fn minutes(&self, since: i64) -> BoxFuture<'_, Result<Vec<Minute>, AskError>>;
     /// Asks all pods of a stage for their reports.
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>>;
 }
@@ -263,6 +266,28 @@ impl Peers for HttpPeers {
                 }
                 answer => answer,
             }
+        }
+        .boxed()
+    }
+
+    fn minutes(&self, since: i64) -> BoxFuture<'_, Result<Vec<Minute>, AskError>> {
+        async move {
+            let owners = self.directory.owners();
+            let pods = owners.pods(StageName::Confirmed);
+            if pods.is_empty() {
+                return Err(AskError::NoOwner);
+            }
+            let path = format!("/internal/v1/minutes?since={since}");
+            let path = path.as_str();
+            let told = pods.into_iter().map(|pod| async move {
+                match self.get(pod, path, REQUEST_TIMEOUT).await? {
+                    Answer::Found(json) => {
+                        serde_json::from_slice::<Vec<Minute>>(&json).map_err(|_| AskError::Unreachable)
+                    }
+                    Answer::Unknown => Err(AskError::Unreachable),
+                }
+            });
+            Ok(try_join_all(told).await?.concat())
         }
         .boxed()
     }

@@ -26,6 +26,7 @@ use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use super::wish::{Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
 use crate::names::StageName;
+use crate::stage::windows::Minute;
 
 /// What the pods would know and answer.
 #[derive(Default)]
@@ -43,6 +44,8 @@ struct Twin {
     /// Parts of lists that were asked for, and what is answered, one after the other.
     listed: Vec<Listing>,
     parts: VecDeque<Result<Answer, AskError>>,
+    /// What the pods tell of these minutes.
+    minutes: Option<Vec<Minute>>,
     wishes: Vec<Wish>,
     wish_fails: Option<WishError>,
 }
@@ -118,6 +121,12 @@ impl Peers for Shared {
         twin.listed.push(listing);
         let part = twin.parts.pop_front();
         async move { part.unwrap_or(Err(AskError::NoOwner)) }.boxed()
+    }
+
+    fn minutes(&self, since: i64) -> BoxFuture<'_, Result<Vec<Minute>, AskError>> {
+        let told = self.0.lock().minutes.clone();
+        let since = move |minutes: Vec<Minute>| minutes.into_iter().filter(|m| m.minute >= since).collect();
+        async move { told.map(since).ok_or(AskError::Unreachable) }.boxed()
     }
 
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {

@@ -8,6 +8,7 @@ use super::Local;
 use crate::gateway::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use crate::names::StageName;
 use crate::pod::queries;
+use crate::stage::windows::Minute;
 
 /// The stages, none of which is ever elsewhere.
 pub(super) struct LocalPeers {
@@ -58,6 +59,10 @@ impl Peers for LocalPeers {
             })
         }
         .boxed()
+    }
+
+    fn minutes(&self, since: i64) -> BoxFuture<'_, Result<Vec<Minute>, AskError>> {
+        async move { Ok(self.of(StageName::Confirmed)?.control.minutes(since)) }.boxed()
     }
 
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {

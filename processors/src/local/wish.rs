@@ -33,7 +33,7 @@ pub(super) struct Kept {
 
 /// Keeps the newest wish.
 pub(super) struct Folder {
-    folder: PathBuf,
+    path: PathBuf,
     pipeline: Option<PathBuf>,
     tell: Mutex<watch::Sender<Option<Kept>>>,
 }
@@ -51,7 +51,7 @@ impl Folder {
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
         let (tell, kept) = watch::channel(kept);
-        Ok((Self { folder: folder.to_owned(), pipeline, tell: Mutex::new(tell) }, kept))
+        Ok((Self { path: folder.to_owned(), pipeline, tell: Mutex::new(tell) }, kept))
     }
 }
 
@@ -61,7 +61,7 @@ impl Wishes for Folder {
             let Wish { desired, holder, reason } = wish;
             // One at a time: the file has what was told last.
             let tell = self.tell.lock().await;
-            let (folder, pipeline) = (self.folder.clone(), self.pipeline.clone());
+            let (folder, pipeline) = (self.path.clone(), self.pipeline.clone());
             let write = move || {
                 let file = pipeline.as_deref().and_then(written);
                 let kept = Kept { desired_phase: desired, holder, reason, file };

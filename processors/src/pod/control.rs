@@ -16,6 +16,7 @@ use crate::pod::phase::Learned;
 use crate::stage::confirmed::Finished;
 use crate::stage::counters::Counters;
 use crate::stage::figures::Figures;
+use crate::stage::windows::Minute;
 
 /// A worker that shows no sign of life for so long is stuck in a call that ignores its time-out: the pod is
 /// restarted. Longer than a restore of a partition and than any call's own time-out.
@@ -149,6 +150,11 @@ impl PodControl {
             let alive_ms = w.alive_ms.load(Ordering::Relaxed);
             alive_ms == 0 || now_ms - alive_ms < ALIVE_MAX_MS
         })
+    }
+
+    /// The minutes since 1970 from this one on in which this pod confirmed payments.
+    pub fn minutes(&self, since: i64) -> Vec<Minute> {
+        self.reports.figures.as_ref().map(|figures| figures.minutes(since)).unwrap_or_default()
     }
 
     /// What the drain proof is made of.

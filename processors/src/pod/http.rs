@@ -28,6 +28,7 @@ pub fn base(control: Arc<PodControl>) -> Router {
         .route("/healthz/ready", get(ready))
         .route("/control", get(report))
         .route("/metrics", get(metrics))
+        .route("/internal/v1/minutes", get(minutes))
         .with_state(control)
 }
 
@@ -80,6 +81,15 @@ async fn report(State(control): State<Arc<PodControl>>) -> Response {
 async fn metrics(State(control): State<Arc<PodControl>>) -> Response {
     let text = metrics::encode(&control);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+struct Since {
+    since: i64,
+}
+
+async fn minutes(State(control): State<Arc<PodControl>>, Query(query): Query<Since>) -> Response {
+    axum::Json(control.minutes(query.since)).into_response()
 }
 
 async fn account(State(queries): State<Queries>, Path(id): Path<String>) -> Response {

@@ -14,6 +14,7 @@ use crate::names::{Names, StageName, TopicName};
 use crate::stage::change::Changes;
 use crate::stage::counters::{Counters, Pending};
 use crate::stage::figures::Figures;
+use crate::stage::windows::Paid;
 
 const STAGE: StageName = StageName::Confirmed;
 const DAY_MS: i64 = 86_400_000;
@@ -29,6 +30,8 @@ pub struct ConfirmedStage {
     finished: Changes<Finished>,
     figures: Arc<Figures>,
     latencies_ms: Vec<i64>,
+    /// Payments that the open transaction confirms, and when.
+    paid: (i64, Vec<Paid>),
     counters: Arc<Counters>,
     pending: Pending,
 }
@@ -95,6 +98,7 @@ impl ConfirmedStage {
             finished: Changes::default(),
             figures,
             latencies_ms: Vec::new(),
+            paid: (0, Vec::new()),
             counters,
             pending: Pending::default(),
         }
@@ -110,9 +114,16 @@ impl ConfirmedStage {
         if let Some(finished) = self.finished.get_mut(partition) {
             finished.record(outcome, now_ms);
         }
+        let latency_ms = now_ms - outcome.accepted_at_ms;
         // Where a person had to decide, the time says nothing of the pipeline.
         if outcome.hold.as_ref().is_none_or(|hold| hold.decided.is_none()) {
-            self.latencies_ms.push(now_ms - outcome.accepted_at_ms);
+            self.latencies_ms.push(latency_ms);
+        }
+        if let (Status::Confirmed, kpay_domain::Intake::Payment(payment)) =
+            (&outcome.status, &outcome.subject)
+        {
+            self.paid.0 = now_ms;
+            self.paid.1.push(Paid { id: payment.id.clone(), amount: payment.amount, latency_ms });
         }
     }
 }
@@ -181,10 +192,13 @@ impl Stage for ConfirmedStage {
     }
 
     fn commit(&mut self) {
-        self.ids.fold();
-        self.finished.fold();
+        // Before the outcomes can be seen: who has seen one finds it counted.
         self.figures.record(&self.latencies_ms);
         self.latencies_ms.clear();
+        self.figures.record_paid(self.paid.0, &self.paid.1);
+        self.paid.1.clear();
+        self.ids.fold();
+        self.finished.fold();
         self.pending.fold(&self.counters);
     }
 
@@ -192,6 +206,7 @@ impl Stage for ConfirmedStage {
         self.ids.discard();
         self.finished.discard();
         self.latencies_ms.clear();
+        self.paid.1.clear();
         self.pending = Pending::default();
     }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
+use crate::stage::windows::{Minute, Minutes, Paid};
+
 /// How many seconds the figures look back.
 const SECONDS: usize = 10;
 /// Latencies above this count as this, in milliseconds.
@@ -14,6 +16,7 @@ const LATENCY_MAX_MS: u64 = 600_000;
 #[derive(Debug)]
 pub struct Figures {
     inner: Mutex<Inner>,
+    minutes: Mutex<Minutes>,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Default for Figures {
     fn default() -> Self {
         let slots = (0..=SECONDS).map(|_| Slot { count: 0, latency_ms: histogram() }).collect();
         let inner = Inner { started: Instant::now(), second: 0, slots, total: histogram() };
-        Self { inner: Mutex::new(inner) }
+        Self { inner: Mutex::new(inner), minutes: Mutex::default() }
     }
 }
 
@@ -82,6 +85,16 @@ impl Figures {
             slot.latency_ms.saturating_record(ms);
             total.saturating_record(ms);
         }
+    }
+
+    /// Takes the payments that one committed transaction confirmed.
+    pub fn record_paid(&self, now_ms: i64, paid: &[Paid]) {
+        self.minutes.lock().record(now_ms, paid);
+    }
+
+    /// The minutes since 1970 from this one on in which something was confirmed.
+    pub fn minutes(&self, since: i64) -> Vec<Minute> {
+        self.minutes.lock().since(since)
     }
 
     /// The figures now; the running second is left out.

@@ -1,4 +1,4 @@
-//! `/v1/pipeline`.
+//! `/v1/pipeline` and `/v1/metrics`.
 
 use super::*;
 
@@ -29,6 +29,11 @@ async fn the_pipeline_shows_live_sums_and_null_for_what_is_unknown() {
         "inFlight": {"count": 2, "value": {"USD": 40}}, "confirmedToday": {"count": 2, "value": {"USD": 30}},
     });
     assert_eq!(gateway.get("/v1/pipeline").await.json(), known);
+    let totals = json!({
+        "inFlight": {"count": 2, "value": {"USD": 40}}, "confirmedToday": {"count": 2, "value": {"USD": 30}},
+        "accepted": {"count": 5, "value": {"USD": 100}}, "finished": {"count": 3, "value": {"USD": 60}},
+    });
+    assert_eq!(gateway.get("/v1/metrics/totals").await.json(), totals);
 }
 
 fn wish(desired: DesiredPhase, holder: Option<&str>, reason: Option<&str>) -> Wish {
@@ -85,4 +90,37 @@ async fn a_wish_that_nobody_keeps_is_refused() {
     gateway.twin.lock().wish_fails = Some(WishError::File(std::io::Error::other("full")));
     gateway.post("/v1/pipeline/pause", "").await.assert_problem(503, "wish_unavailable", None);
     assert_eq!(gateway.twin.lock().wishes, []);
+}
+
+#[tokio::test]
+async fn the_throughput_has_every_minute_and_the_pods_of_one_minute_added() {
+    let gateway = gateway();
+    gateway.get("/v1/metrics/throughput").await.assert_problem(503, "owner_unavailable", None);
+    let newest = kpay_streams::clock::now_ms() / 60_000;
+    let minute = |minute, latencies: &[(u64, u64)]| Minute {
+        minute,
+        count: latencies.iter().map(|(_, count)| count).sum(),
+        value: [("USD".to_owned(), 5)].into(),
+        latencies: latencies.to_vec(),
+        largest: None,
+    };
+    // Ahead of this clock by two minutes, which stand for what may pass within the test as well.
+    let told =
+        vec![minute(newest - 5, &[(10, 1)]), minute(newest - 5, &[(20, 99)]), minute(newest + 2, &[(7, 1)])];
+    gateway.twin.lock().minutes = Some(told);
+    let got = gateway.get("/v1/metrics/throughput?windows=10").await.json();
+    let windows = got["windows"].as_array().unwrap();
+    assert_eq!(windows.len(), 10);
+    let busy: Vec<&Value> = windows.iter().filter(|window| window["count"] != 0).collect();
+    assert_eq!(
+        (&busy[0]["count"], &busy[0]["value"], &busy[0]["seconds"]),
+        (&json!(100), &json!({"USD": 10}), &json!(60))
+    );
+    assert_eq!(busy[0]["latencyMs"], json!({"p50": 20, "p99": 20, "p999": 20}));
+    assert_eq!((busy.len(), &busy[1]["count"], busy[1]), (2, &json!(1), &windows[9]), "it counts as now");
+    assert!(windows[0].get("latencyMs").is_none());
+    for wrong in ["windows=0", "windows=61", "windows=x"] {
+        let path = format!("/v1/metrics/throughput?{wrong}");
+        gateway.get(&path).await.assert_problem(400, "parameter_invalid", Some("windows"));
+    }
 }
