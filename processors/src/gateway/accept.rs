@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::App;
+use super::answer::{Json, json};
 use super::extract::Prefer;
 use super::peers::{Answer, AskError, Question};
 use super::problem::{Failure, Problem};
@@ -64,7 +64,7 @@ impl App {
         if let Some(wait) = prefer.wait().filter(|_| self.intake_open()) {
             applied = prefer.wait_s.map(|wait_s| [(PREFERENCE_APPLIED, format!("wait={wait_s}"))]);
             if let Some(outcome) = self.outcome_within(intake.id(), wait).await {
-                return Ok((applied, json(outcome)).into_response());
+                return Ok((applied, json(&outcome)).into_response());
             }
         }
         let location = [(header::LOCATION, location.clone())];
@@ -168,9 +168,4 @@ impl App {
             Answer::Unknown => Ok(None),
         }
     }
-}
-
-/// JSON that is passed on as it came.
-pub(super) fn json(bytes: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
 }

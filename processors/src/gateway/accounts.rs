@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kpay_domain::{AccountId, Intake, Malformed, PaymentId, StatusChange, intake};
 
 use super::App;
-use super::accept::{Order, json};
+use super::accept::Order;
+use super::answer::{Json, json};
 use super::dto::{
     AccountView, NewAccount, NewChange, NewFunding, NewLimits, OpeningView, PaymentStatus, PaymentView,
 };
-use super::extract::{IdOf, JsonBody, Prefer};
+use super::extract::{IdOf, JsonBody, OptionalJson, Prefer};
+use super::fields;
 use super::payments::{location, made_id};
 use super::peers::{Answer, AskError, Question};
 use super::problem::{Problem, Rejected};
@@ -49,6 +50,7 @@ pub(super) async fn open(
     prefer: Prefer,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
+    fields::check(&body, &["id", "currency", "funding", "commandId", "occurredAtMs"])?;
     let intake = intake::open_from_json(&body).map_err(|malformed| Problem::malformed(&malformed))?;
     let Intake::Account(command) = &intake else { return Err(Problem::internal().into()) };
     let view = opening(&app, &command.account, command.id.as_str());
@@ -95,6 +97,7 @@ pub(super) async fn fund(
     prefer: Prefer,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
+    fields::check(&body, &["id", "account", "amount", "occurredAtMs"])?;
     let made = made_id();
     let intake = intake::fund_from_json(&body, Some(account.clone()), Some(made.clone()));
     command(&app, intake, &account, &made, prefer).await
@@ -127,14 +130,14 @@ async fn command(
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
-    request_body = NewChange,
+    request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
 pub(super) async fn freeze(
     State(app): State<Arc<App>>,
     IdOf(account): IdOf<AccountId>,
     prefer: Prefer,
-    JsonBody(body): JsonBody,
+    OptionalJson(body): OptionalJson,
 ) -> Result<Response, Rejected> {
     change(&app, StatusChange::Freeze, &account, prefer, &body).await
 }
@@ -147,14 +150,14 @@ pub(super) async fn freeze(
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
-    request_body = NewChange,
+    request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
 pub(super) async fn unfreeze(
     State(app): State<Arc<App>>,
     IdOf(account): IdOf<AccountId>,
     prefer: Prefer,
-    JsonBody(body): JsonBody,
+    OptionalJson(body): OptionalJson,
 ) -> Result<Response, Rejected> {
     change(&app, StatusChange::Unfreeze, &account, prefer, &body).await
 }
@@ -167,14 +170,14 @@ pub(super) async fn unfreeze(
     params(("id" = String, Path, description = "Of the account", example = "alice"),
         ("prefer" = Option<String>, Header, example = "wait=5",
         description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
-    request_body = NewChange,
+    request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
 pub(super) async fn close(
     State(app): State<Arc<App>>,
     IdOf(account): IdOf<AccountId>,
     prefer: Prefer,
-    JsonBody(body): JsonBody,
+    OptionalJson(body): OptionalJson,
 ) -> Result<Response, Rejected> {
     change(&app, StatusChange::Close, &account, prefer, &body).await
 }
@@ -208,6 +211,9 @@ async fn change(
     prefer: Prefer,
     body: &[u8],
 ) -> Result<Response, Rejected> {
+    // Nothing has to be said.
+    let body = if body.is_empty() { b"{}" } else { body };
+    fields::check(body, &["id", "account", "occurredAtMs"])?;
     let made = made_id();
     let intake = intake::change_from_json(body, to, Some(account.clone()), Some(made.clone()));
     command(app, intake, account, &made, prefer).await
@@ -275,7 +281,7 @@ enum Look {
 async fn look(app: &App, id: &AccountId) -> Result<Look, AskError> {
     let question = Question::now(StageName::Account, id.as_str());
     if let Answer::Found(account) = app.peers.ask(question).await? {
-        return Ok(Look::Open(json(account)));
+        return Ok(Look::Open(json(&account)));
     }
     // Before the account there is its opening, by the default id or by one that went through here.
     let command = app.recent.lock().opening_of(id).unwrap_or_else(|| intake::default_id("open", id.as_str()));
@@ -287,7 +293,7 @@ async fn look(app: &App, id: &AccountId) -> Result<Look, AskError> {
         }
         // It was opened after the first question.
         return Ok(match app.peers.ask(question).await? {
-            Answer::Found(account) => Look::Open(json(account)),
+            Answer::Found(account) => Look::Open(json(&account)),
             Answer::Unknown => Look::Opening(command.as_str().to_owned()),
         });
     }

@@ -62,6 +62,8 @@ pub struct NewAccount {
     pub funding: Option<i64>,
     /// The idempotency key; `open:<id>` when it is left out.
     pub command_id: Option<String>,
+    /// When it happened at the caller, in milliseconds since 1970 UTC.
+    pub occurred_at_ms: Option<i64>,
 }
 
 /// Money from outside for an account.

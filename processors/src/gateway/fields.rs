@@ -1,11 +1,16 @@
 //! The fields of a request's JSON body: none that the API does not know, and those that only the gateway reads. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kpay_domain::Malformed;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::problem::{Failure, Problem};
+
+/// The fields of an object, unread. A key without escapes is borrowed.
+type Raw<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 /// The fields of a body; no bytes are an object without fields. Refuses a field that is not `known`: misspelt, it would
 /// be left out silently. Records of payment.incoming are read more freely, since their senders may be ahead of us.
@@ -24,6 +29,20 @@ pub(super) fn object(body: &[u8], known: &[&str]) -> Result<BTreeMap<String, Val
         Some(unknown) => Err(Problem::field_unknown(unknown)),
         None => Ok(fields),
     }
+}
+
+/// Refuses a body of a payment or a command with a field that is not `known`; of `amount`, with another than its two.
+/// What cannot be read at all is left to the domain, which names what is wrong.
+pub(super) fn check(body: &[u8], known: &[&str]) -> Result<(), Failure> {
+    let Ok(fields) = serde_json::from_slice::<Raw<'_>>(body) else { return Ok(()) };
+    if let Some(unknown) = fields.keys().find(|field| !known.contains(&field.as_ref())) {
+        return Err(Problem::field_unknown(unknown));
+    }
+    let amount = fields.get("amount").and_then(|raw| serde_json::from_str::<Raw<'_>>(raw.get()).ok());
+    let unknown = amount
+        .as_ref()
+        .and_then(|amount| amount.keys().find(|field| !["value", "currency"].contains(&field.as_ref())));
+    unknown.map_or(Ok(()), |unknown| Err(Problem::field_unknown(&format!("amount.{unknown}"))))
 }
 
 /// Takes a text out; null and empty are none.

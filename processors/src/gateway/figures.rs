@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
 use kpay_streams::clock::now_ms;
 
 use super::App;
+use super::answer::Json;
 use super::dto::{Amount, LargestView, LatencyView, ThroughputView, TotalsView, WindowView};
 use super::params::Params;
 use super::problem::{Problem, Rejected};
@@ -81,9 +81,9 @@ pub(super) async fn totals(State(app): State<Arc<App>>) -> Json<TotalsView> {
     let inflight = app.peers.controls(StageName::Inflight).await.ok();
     let accepted = inflight.and_then(|controls| controls.progress());
     let finished = confirmed.as_ref().and_then(super::peers::Controls::progress);
-    let in_flight = accepted.clone().zip(finished.as_ref());
+    let sums = accepted.clone().zip(finished.as_ref());
     Json(TotalsView {
-        in_flight: in_flight.and_then(|(accepted, finished)| accepted.minus(finished)),
+        in_flight: sums.and_then(|(accepted, finished)| accepted.minus(finished)),
         confirmed_today: confirmed.and_then(|controls| controls.today()),
         accepted,
         finished,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use kpay_domain::AccountId;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::App;
+use super::answer::Json;
 use super::dto::{AccountsPage, LedgerPage};
 use super::extract::IdOf;
 use super::params::Params;

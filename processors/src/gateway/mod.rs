@@ -7,6 +7,7 @@
 //! | `payments`, `accounts`, `lists`, `figures`, `pipeline` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
+//! | `answer` | JSON as it is sent |
 //! | `accept` | what taking in a payment and a command have in common |
 //! | `recent` | what was accepted lately |
 //! | `append` | payment.incoming |
@@ -16,6 +17,7 @@
 
 mod accept;
 mod accounts;
+mod answer;
 pub(crate) mod append;
 pub mod dto;
 mod extract;

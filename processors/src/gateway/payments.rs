@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kpay_domain::{Intake, PaymentId, intake};
 use uuid::Uuid;
 
 use super::App;
-use super::accept::{KnownIntake, Order, json};
+use super::accept::{KnownIntake, Order};
+use super::answer::{Json, json};
 use super::dto::{NewPayment, PaymentStatus, PaymentView};
 use super::extract::{IdOf, JsonBody, Prefer};
+use super::fields;
 use super::problem::{Problem, Rejected};
 
 /// An id for a request that has none: by time, so that ids of one moment lie close together.
@@ -39,7 +40,7 @@ pub(super) fn location(id: &PaymentId) -> String {
         (status = 200, body = PaymentView, description = "The outcome, by `Prefer: wait`",
             headers(("preference-applied" = String))),
         (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "Cannot be read: json_invalid, field_missing, field_type, id_invalid, currency_invalid, \
+            description = "Cannot be read: json_invalid, field_unknown, field_missing, field_type, id_invalid, currency_invalid, \
                 amount_not_integer, amount_out_of_range, text_too_long, attributes_too_many, attribute_key_invalid"),
         (status = 409, body = Problem, content_type = "application/problem+json",
             description = "idempotency_conflict: the id was used before with another body"),
@@ -58,6 +59,7 @@ pub(super) async fn create(
     prefer: Prefer,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
+    fields::check(&body, &["id", "from", "to", "amount", "reference", "attributes", "occurredAtMs"])?;
     let made = made_id();
     let intake = intake::payment_from_json(&body, Some(made.clone()))
         .map_err(|malformed| Problem::malformed(&malformed))?;
@@ -89,7 +91,7 @@ pub(super) async fn get(
     // as in flight later.
     let outcome = app.outcome(&id).await.map_err(|_| Problem::owner_unavailable())?;
     if let Some(outcome) = outcome {
-        return Ok(json(outcome));
+        return Ok(json(&outcome));
     }
     let known = app.known_intake(&id).await;
     if let Ok(Some(known)) = known {

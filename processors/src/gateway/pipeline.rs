@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kpay_crds::DesiredPhase;
 
 use super::App;
+use super::answer::Json;
 use super::dto::{NewPause, PipelineView, Sum};
 use super::extract::OptionalJson;
 use super::fields;

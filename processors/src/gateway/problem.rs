@@ -9,6 +9,8 @@ use kpay_domain::{Intake, Malformed, Reason};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answer::line;
+
 /// Media type of every error.
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 const TYPE_BASE: &str = "https://kpay.dev/problems/";
@@ -252,7 +254,7 @@ fn is_opening(intake: &Intake) -> bool {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let body = line(&serde_json::to_vec(&self).unwrap_or_default());
         let mut response = (status, [(header::CONTENT_TYPE, CONTENT_TYPE)], body).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

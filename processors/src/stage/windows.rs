@@ -186,9 +186,9 @@ mod tests {
             let (id, latency_ms) = (format!("p-{number}"), number * number % 70_000);
             let paid = [paid(&id, number, latency_ms)];
             if number % 3 == 0 {
-                one.record(0, &paid)
+                one.record(0, &paid);
             } else {
-                two.record(0, &paid)
+                two.record(0, &paid);
             }
             both.record(0, &paid);
         }

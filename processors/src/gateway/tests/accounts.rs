@@ -100,3 +100,23 @@ async fn prefer_wait_answers_with_the_commands_outcome() {
     let got = gateway.post_prefer("/v1/accounts", ALICE, Some("wait=5")).await;
     assert_eq!((got.status, &got.json()["id"]), (StatusCode::OK, &json!("open:alice")));
 }
+
+#[tokio::test]
+async fn a_change_of_status_needs_no_body_and_a_misspelt_field_is_refused() {
+    let gateway = gateway();
+    for change in ["freeze", "unfreeze", "close"] {
+        let path = format!("/v1/accounts/alice/{change}");
+        let bare = Request::post(path.as_str()).body(Body::empty()).unwrap();
+        assert_eq!(gateway.send(bare).await.status, StatusCode::ACCEPTED, "{change}");
+        assert_eq!(gateway.post(&path, "{}").await.status, StatusCode::ACCEPTED, "{change}");
+        let got = gateway.post(&path, r#"{"idd":"z-1"}"#).await;
+        got.assert_problem(400, "field_unknown", Some("idd"));
+        let plain = Request::post(path.as_str()).body(Body::from("{}")).unwrap();
+        gateway.send(plain).await.assert_problem(415, "content_type_unknown", Some("content-type"));
+    }
+    assert_eq!(gateway.appended().len(), 6);
+    let got = gateway.post("/v1/accounts", r#"{"id":"eve","founding":5}"#).await;
+    got.assert_problem(400, "field_unknown", Some("founding"));
+    let got = gateway.post("/v1/accounts/alice/fund", r#"{"amount":{"value":1},"acount":"bob"}"#).await;
+    got.assert_problem(400, "field_unknown", Some("acount"));
+}

@@ -127,3 +127,17 @@ async fn openapi_in_the_docs_is_fresh_and_served() {
     }
     assert!(document["components"]["schemas"]["Problem"].is_object());
 }
+
+#[tokio::test]
+async fn every_json_answer_ends_with_a_newline() {
+    let gateway = gateway();
+    let posted = gateway.post("/v1/payments", BODY).await;
+    gateway.answers(StageName::Confirmed, "p-2", Ok(found(&json!({"id": "p-2"}))));
+    let mut texts = vec![posted.text];
+    for path in ["/v1/payments/p-1", "/v1/payments/p-2", "/v1/pipeline", "/v1/nothing", "/openapi.json"] {
+        texts.push(gateway.get(path).await.text);
+    }
+    for text in texts {
+        assert!(text.ends_with("}\n") && !text.ends_with("\n\n"), "{text:?}");
+    }
+}

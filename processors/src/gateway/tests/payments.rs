@@ -47,6 +47,8 @@ async fn what_cannot_be_read_names_the_field_and_nothing_is_appended() {
         (String::new(), "record_empty", "body"),
         (r#"{"id":"p-1"}"#.to_owned(), "field_missing", "from"),
         (P1.replace("p-1", "p 1"), "id_invalid", "id"),
+        (P1.replace("reference", "referense"), "field_unknown", "referense"),
+        (P1.replace("\"value\"", "\"minor\":1,\"value\""), "field_unknown", "amount.minor"),
         (P1.replace("USD", "usd"), "currency_invalid", "amount.currency"),
         (P1.replace("USD", "DOLLAR"), "currency_invalid", "amount.currency"),
         (amount("12.5"), "amount_not_integer", "amount.value"),
@@ -167,7 +169,7 @@ async fn an_outcome_is_passed_on_as_the_owner_gave_it() {
     let outcome = r#"{"id":"p-1",  "status":"rejected","reason":"insufficient_funds","later":1}"#;
     gateway.answers(StageName::Confirmed, "p-1", Ok(Answer::Found(Bytes::from_static(outcome.as_bytes()))));
     let got = gateway.get("/v1/payments/p-1").await;
-    assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, outcome));
+    assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, format!("{outcome}\n").as_str()));
     assert_eq!(got.header("content-type"), Some("application/json"));
 }
 
