@@ -123,8 +123,8 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         let stopping = stopping.clone();
         threads.spawn_blocking(move || stage.run(&stopping));
     }
-    let tell = phase::Tell { learn, gates, policy: decide };
-    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, stages, progress, tell));
+    let changes = phase::Tell { learn, gates, policy: decide };
+    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, stages, progress, changes));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());

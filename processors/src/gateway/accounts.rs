@@ -199,6 +199,7 @@ pub(super) async fn limits(
     prefer: Prefer,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
+    fields::check(&body, &["id", "account", "limits", "occurredAtMs"])?;
     let made = made_id();
     let intake = intake::limits_from_json(&body, Some(account.clone()), Some(made.clone()));
     command(&app, intake, &account, &made, prefer).await

@@ -38,12 +38,22 @@ pub(super) fn check(body: &[u8], known: &[&str]) -> Result<(), Failure> {
     if let Some(unknown) = fields.keys().find(|field| !known.contains(&field.as_ref())) {
         return Err(Problem::field_unknown(unknown));
     }
-    let amount = fields.get("amount").and_then(|raw| serde_json::from_str::<Raw<'_>>(raw.get()).ok());
-    let unknown = amount
-        .as_ref()
-        .and_then(|amount| amount.keys().find(|field| !["value", "currency"].contains(&field.as_ref())));
-    unknown.map_or(Ok(()), |unknown| Err(Problem::field_unknown(&format!("amount.{unknown}"))))
+    for (object, known) in OBJECTS {
+        let inner = fields.get(*object).and_then(|raw| serde_json::from_str::<Raw<'_>>(raw.get()).ok());
+        let unknown =
+            inner.as_ref().and_then(|inner| inner.keys().find(|field| !known.contains(&field.as_ref())));
+        if let Some(unknown) = unknown {
+            return Err(Problem::field_unknown(&format!("{object}.{unknown}")));
+        }
+    }
+    Ok(())
 }
+
+/// The objects within a body, and their fields.
+const OBJECTS: &[(&str, &[&str])] = &[
+    ("amount", &["value", "currency"]),
+    ("limits", &["overdraft", "dailyOutflow", "dailyCount", "lowestBalance"]),
+];
 
 /// Takes a text out; null and empty are none.
 pub(super) fn text(

@@ -13,6 +13,7 @@ use super::accept::Order;
 use super::accounts::CommandAnswers;
 use super::dto::{NewRefund, NewVerdict, PaymentStatus, PaymentView};
 use super::extract::{IdOf, JsonBody, Prefer};
+use super::fields;
 use super::payments::{location, made_id};
 use super::problem::{Problem, Rejected};
 
@@ -64,6 +65,7 @@ async fn decide(
     prefer: Prefer,
     body: &[u8],
 ) -> Result<Response, Rejected> {
+    fields::check(body, &["id", "by", "why", "occurredAtMs"])?;
     let payment = look(app, id).await?;
     let payer = payment.from.as_deref().and_then(|from| AccountId::new(from).ok());
     let (Some(payer), Some(_)) = (payer, &payment.hold) else {
@@ -97,6 +99,7 @@ pub(super) async fn refund(
     prefer: Prefer,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Rejected> {
+    fields::check(&body, &["id", "amount", "reference", "attributes", "occurredAtMs"])?;
     let view = look(&app, &id).await?;
     if view.status != PaymentStatus::Confirmed {
         return Err(Problem::payment_not_refundable(word(view.status)).into());

@@ -127,14 +127,14 @@ impl<'a> NextIds<'a> {
             return;
         }
         if self.kept.len() < self.limit {
-            self.kept.push(ById(id.clone(), *account));
+            self.kept.push(ById(id.clone(), account.clone()));
             return;
         }
         self.more = true;
         if let Some(mut largest) = self.kept.peek_mut()
             && id.as_str() < largest.0.as_str()
         {
-            *largest = ById(id.clone(), *account);
+            *largest = ById(id.clone(), account.clone());
         }
     }
 

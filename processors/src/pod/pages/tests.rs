@@ -1,13 +1,13 @@
 //! Pages over a table and a ledger in memory.
 
-use kpay_domain::{AccountStatus, Currency, EntryKind, Money, PaymentId};
+use kpay_domain::{AccountStatus, Currency, EntryKind, Money, Outflow, PaymentId};
 use kpay_streams::record::{NoHeaders, Record};
 
 use super::*;
 
 fn account() -> Account {
     let currency = Currency::new("USD").unwrap();
-    Account { currency, balance_minor: 1, status: AccountStatus::Open, version: 1 }
+    Account { balance_minor: 1, version: 1, ..Account::empty(currency) }
 }
 
 /// The ids of a page, of accounts that come in a scattered order.
@@ -73,6 +73,8 @@ impl Scan for Memory {
                 version: version.unwrap_or(1),
                 status: AccountStatus::Open,
                 at_ms: 0,
+                outflow: Outflow::NONE,
+                limits: None,
             };
             let mut value = Vec::new();
             entry.encode(&mut value);
