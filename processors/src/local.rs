@@ -4,11 +4,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | `logs` | the embedded log behind the workers, the lookups and the gateway |
+//! | `letters` | the dead letters behind the gateway |
 //! | `peers` | the stages of this process behind the gateway's questions |
 //! | `pipeline` | the resource from its file |
 //! | `wish` | what was wished of it by the gateway |
 //! | `phase` | the phase machine on what this process knows |
 
+mod letters;
 mod logs;
 mod peers;
 mod phase;
@@ -32,6 +34,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
+use self::letters::EmbeddedLetters;
 use self::logs::{EmbeddedAppender, EmbeddedLogs, Kept};
 use self::peers::LocalPeers;
 use self::pipeline::Source;
@@ -115,6 +118,8 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         appender: Arc::new(EmbeddedAppender::new(store.clone(), &pipeline)?),
         peers: Arc::new(LocalPeers::new(Arc::clone(&stages))),
         wishes: Arc::new(wishes),
+        letters: Box::new(EmbeddedLetters::new(store.clone(), &pipeline)),
+        names: names(&pipeline),
     };
 
     // From here on nothing fails before the stages are told to stop, which end only then.

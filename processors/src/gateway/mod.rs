@@ -4,7 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `lists`, `figures`, `pipeline` | the handlers |
+//! | `payments`, `accounts`, `lists`, `figures`, `pipeline`, `dead_letters` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
@@ -19,6 +19,7 @@ mod accept;
 mod accounts;
 mod answer;
 pub(crate) mod append;
+pub(crate) mod dead_letters;
 pub mod dto;
 mod extract;
 mod fields;
@@ -50,13 +51,15 @@ use tokio::sync::watch;
 use tracing::info;
 
 use self::append::{Appender, KafkaAppender};
+use self::dead_letters::log::LetterLog;
+use self::dead_letters::{DeadLetters, KafkaLetters};
 use self::metrics::Metrics;
 use self::owners::Directory;
 use self::peers::{HttpPeers, Peers};
 use self::recent::Recent;
 use self::wish::Wishes;
 use crate::args::GatewayArgs;
-use crate::names::TopicName;
+use crate::names::{Names, TopicName};
 use crate::pod::phase::Learned;
 
 pub use self::router::openapi_json;
@@ -86,6 +89,7 @@ struct App {
     peers: Arc<dyn Peers>,
     wishes: Arc<dyn Wishes>,
     recent: Mutex<Recent>,
+    dead_letters: DeadLetters,
     phase: watch::Receiver<Option<Learned>>,
     status: Arc<GatewayStatus>,
 }
@@ -115,13 +119,16 @@ pub async fn run_with(
     };
     let names = args.pod.names();
     let topic = names.topic(TopicName::Incoming);
-    let directory = Directory::start(&connection, names, Arc::clone(&status))?;
+    let directory = Directory::start(&connection, names.clone(), Arc::clone(&status))?;
+    let letters = KafkaLetters::new(connection.clone(), names.clone(), directory.clone());
     let appender = Arc::new(KafkaAppender::open(connection, topic, directory.clone())?);
     let backends = Backends {
         accepted: Vec::new(),
         appender: Arc::clone(&appender) as Arc<dyn Appender>,
         peers: Arc::new(HttpPeers::new(directory)?),
         wishes: wish::wishes(&args.pod),
+        letters: Box::new(letters),
+        names,
     };
     info!(address = %args.gateway_listen, "serving");
     serve(listener, backends, phase, status, shutdown).await;
@@ -134,6 +141,8 @@ pub(crate) struct Backends {
     pub(crate) appender: Arc<dyn Appender>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) wishes: Arc<dyn Wishes>,
+    pub(crate) letters: Box<dyn LetterLog>,
+    pub(crate) names: Names,
     /// What was acknowledged before this gateway began, and is not known to the stages yet.
     pub(crate) accepted: Vec<Intake>,
 }
@@ -146,12 +155,13 @@ pub(crate) async fn serve(
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let Backends { appender, peers, wishes, accepted } = backends;
+    let Backends { appender, peers, wishes, letters, names, accepted } = backends;
     let mut recent = Recent::default();
     for intake in &accepted {
         recent.acknowledge(intake, Instant::now());
     }
-    let app = App { appender, peers, wishes, recent: Mutex::new(recent), phase, status };
+    let dead_letters = DeadLetters::new(letters, names);
+    let app = App { appender, peers, wishes, recent: Mutex::new(recent), dead_letters, phase, status };
     server::serve(listener, router::router(Arc::new(app)), shutdown).await;
 }
 

@@ -208,6 +208,38 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Reason::UnknownAccount.label(), "Not found", detail).on("id")
     }
 
+    /// 400: a parameter that cannot be read.
+    pub(super) fn bad_parameter(field: &'static str, detail: &str) -> Failure {
+        let title = "The request cannot be read";
+        Self::new(StatusCode::BAD_REQUEST, "parameter_invalid", title, format!("{field} {detail}")).on(field)
+    }
+
+    /// 404.
+    pub(super) fn letter_unknown() -> Failure {
+        let detail = "no dead letter has this id; it may have been too old to be kept";
+        Self::new(StatusCode::NOT_FOUND, "letter_unknown", "Not found", detail).on("id")
+    }
+
+    /// 409: the letter is not replayed.
+    pub(super) fn letter_refused(code: &'static str, detail: &str) -> Failure {
+        Self::new(StatusCode::CONFLICT, code, "The dead letter is not replayed", detail).on("id")
+    }
+
+    /// 503: the log of the dead letters, or of what they are replayed into.
+    pub(super) fn letters_unavailable() -> Failure {
+        let title = "The dead letters cannot be reached";
+        let detail =
+            "the log did not answer, or did not say whether it took the record; send the same request again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "letters_unavailable", title, detail)
+    }
+
+    /// 503: what was replayed is being read.
+    pub(super) fn letters_reading() -> Failure {
+        let title = "The dead letters are being read";
+        let detail = "it is not known yet which were replayed; send the same request again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "letters_reading", title, detail)
+    }
+
     /// 404 of a path that is none of ours.
     pub(super) fn route_unknown() -> Failure {
         let detail = "nothing is served at this path; /openapi.json lists what is";

@@ -14,13 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
-use super::{App, accounts, figures, follow_ups, lists, payments, pipeline};
+use super::{App, accounts, dead_letters, figures, follow_ups, lists, payments, pipeline};
 
 /// Longer than the longest wait with all that may come before.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
     POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
-    GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume; described by /openapi.json\n";
+    GET /v1/dead-letters, GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume; described by /openapi.json\n";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +36,7 @@ const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/pa
         (name = "accounts", description = "Open, fund, freeze, close and look at accounts"),
         (name = "metrics", description = "What was done, and how fast"),
         (name = "pipeline", description = "The pipeline as a whole"),
+        (name = "dead letters", description = "Records that no stage could read: see and replay them"),
     ),
 )]
 struct Description;
@@ -61,6 +62,10 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pipeline::get))
         .routes(routes!(pipeline::pause))
         .routes(routes!(pipeline::resume))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::show))
+        .routes(routes!(dead_letters::replay))
+        .routes(routes!(dead_letters::replay_many))
 }
 
 /// The description of the API as `OpenAPI` 3.1, indented.

@@ -1,6 +1,7 @@
 //! The router in process, over a twin of the pipeline.
 
 mod accounts;
+mod dead_letters;
 mod edges;
 mod lists;
 mod payments;
@@ -21,11 +22,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use self::dead_letters::Shelf;
 use super::append::{AppendError, Appender};
+use super::dead_letters::DeadLetters;
 use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use super::wish::{Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
-use crate::names::StageName;
+use crate::names::{Names, StageName};
 use crate::stage::windows::Minute;
 
 /// What the pods would know and answer.
@@ -153,6 +156,7 @@ impl Wishes for Shared {
 struct Gateway {
     router: axum::Router,
     twin: Arc<Mutex<Twin>>,
+    shelf: Arc<Mutex<Shelf>>,
     phase: watch::Sender<Option<Learned>>,
     status: Arc<GatewayStatus>,
 }
@@ -162,6 +166,11 @@ fn learned(phase: Phase) -> Learned {
 }
 
 fn gateway() -> Gateway {
+    gateway_with(Arc::default())
+}
+
+/// Over dead letters that another gateway has as well.
+fn gateway_with(shelf: Arc<Mutex<Shelf>>) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
     let status: Arc<GatewayStatus> = Arc::default();
@@ -170,10 +179,11 @@ fn gateway() -> Gateway {
         peers: Arc::new(Shared(Arc::clone(&twin))),
         wishes: Arc::new(Shared(Arc::clone(&twin))),
         recent: Mutex::default(),
+        dead_letters: DeadLetters::new(Box::new(Arc::clone(&shelf)), Names { prefix: "t.".to_owned() }),
         phase,
         status: Arc::clone(&status),
     };
-    Gateway { router: router::router(Arc::new(app)), twin, phase: sender, status }
+    Gateway { router: router::router(Arc::new(app)), twin, shelf, phase: sender, status }
 }
 
 /// An answer, read.

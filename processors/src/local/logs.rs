@@ -31,7 +31,7 @@ pub(super) fn topics(pipeline: &ValidatedPipeline) -> Vec<Topic> {
     TopicName::ALL.into_iter().map(|topic| named(pipeline, topic)).collect()
 }
 
-fn named(pipeline: &ValidatedPipeline, topic: TopicName) -> Topic {
+pub(super) fn named(pipeline: &ValidatedPipeline, topic: TopicName) -> Topic {
     let partitions = pipeline.topics.get(&topic).map_or(1, |desired| desired.partitions);
     Topic { name: pipeline.topic(topic), partitions }
 }

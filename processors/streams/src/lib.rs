@@ -10,6 +10,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod dead_letter;
 pub mod embedded;
 pub mod kafka;
 pub mod log;

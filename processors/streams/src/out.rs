@@ -2,6 +2,7 @@
 
 use kpay_kafka::partition::partition_of;
 
+use crate::dead_letter;
 use crate::record::Record;
 
 /// How much of a record a dead letter carries, in bytes: a batch of 1 MiB may hold a record that is longer than that.
@@ -129,24 +130,30 @@ impl Out {
     }
 
     /// Appends `record` as it came to a dead-letter topic, with where it came from and why. What no topic would take is
-    /// cut: a header then tells how long it was, and the whole of it lies where it came from.
+    /// cut: a header then tells how long it was, and the whole of it lies where it came from. The headers of a replay are
+    /// kept, so that a record that fails again has its history.
     pub fn dead_letter(&mut self, topic: TopicIndex, letter: &DeadLetter<'_>) {
         let record = letter.record;
         let value = record.value.get(..DEAD_LETTER_BYTES_MAX).unwrap_or(record.value);
         let mut headers = Vec::new();
-        record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
+        record.headers.each(&mut |name, value| {
+            // A sender's own would be taken for ours.
+            if !dead_letter::of_one_failure(name) {
+                headers.push((name.to_owned(), value.to_vec()));
+            }
+        });
         for (name, value) in [
-            ("kpay-dlq-code", letter.code.to_owned()),
-            ("kpay-dlq-detail", letter.detail.to_owned()),
-            ("kpay-dlq-stage", letter.stage.to_owned()),
-            ("kpay-dlq-topic", letter.source_topic.to_owned()),
-            ("kpay-dlq-partition", record.partition.to_string()),
-            ("kpay-dlq-offset", record.offset.to_string()),
+            (dead_letter::CODE, letter.code.to_owned()),
+            (dead_letter::DETAIL, letter.detail.to_owned()),
+            (dead_letter::STAGE, letter.stage.to_owned()),
+            (dead_letter::TOPIC, letter.source_topic.to_owned()),
+            (dead_letter::PARTITION, record.partition.to_string()),
+            (dead_letter::OFFSET, record.offset.to_string()),
         ] {
             headers.push((name.to_owned(), value.into_bytes()));
         }
         if value.len() < record.value.len() {
-            headers.push(("kpay-dlq-cut-from".to_owned(), record.value.len().to_string().into_bytes()));
+            headers.push((dead_letter::CUT_FROM.to_owned(), record.value.len().to_string().into_bytes()));
         }
         self.send_with_headers(topic, record.key, headers, |b| b.extend_from_slice(value));
     }
@@ -245,6 +252,28 @@ mod tests {
         assert_eq!((taken.key.as_slice(), taken.value.as_slice()), (b"a".as_slice(), b"value".as_slice()));
         let left: Vec<_> = out.iter().map(|r| (r.key.to_vec(), r.value.unwrap().to_vec())).collect();
         assert_eq!(left, [(b"b".to_vec(), b"value".to_vec()), (b"c".to_vec(), b"value".to_vec())]);
+    }
+
+    #[test]
+    fn a_record_that_fails_again_keeps_its_history_and_has_one_code() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
+        let headers = vec![
+            header("content-type", "text/xml"),
+            header("kpay-dlq-history", "{}"),
+            header("kpay-dlq-replays", "1"),
+            header("kpay-dlq-code", "forged"),
+            header("kpay-dlq-replayed", "0-1"),
+        ];
+        let record =
+            Record { partition: 2, offset: 7, timestamp_ms: 0, key: b"k", value: b"v", headers: &headers };
+        let mut out = out();
+        let letter = DeadLetter { record: &record, source_topic: "in", stage: "s", code: "c", detail: "d" };
+        out.dead_letter(TopicIndex(1), &letter);
+        let sent = out.iter().next().unwrap();
+        let names: Vec<_> = sent.headers.iter().map(|(name, _)| name.strip_prefix("kpay-dlq-")).collect();
+        let own = ["history", "replays", "code", "detail", "stage", "topic", "partition", "offset"];
+        assert_eq!(names, [None].into_iter().chain(own.map(Some)).collect::<Vec<_>>());
+        assert!(sent.headers.contains(&header("kpay-dlq-code", "c")), "{:?}", sent.headers);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The handle of a store: what the gateway and the owner of the process call.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -144,15 +145,15 @@ impl Store {
         self.state().read(topic.id, partition, (Start::Offset(from), Until::Stable), each)
     }
 
-    /// As [`Store::read`], up to the offset `until`, which is not shown.
+    /// Shows the records of a partition whose offsets are in this range to `each`, in order.
     pub fn read_range(
         &self,
         topic: StoredTopic,
         partition: i32,
-        (from, until): (i64, i64),
+        offsets: Range<i64>,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), StoreError> {
-        let range = (Start::Offset(from), Until::Offset(until));
+        let range = (Start::Offset(offsets.start), Until::Offset(offsets.end));
         self.state().read(topic.id, partition, range, each)
     }
 
