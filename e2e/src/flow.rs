@@ -121,6 +121,22 @@ impl Flow {
         self.wait_ready()
     }
 
+    /// Starts one more gateway, and says where it answers once it does.
+    pub fn add_gateway(&mut self) -> anyhow::Result<String> {
+        let [control, public] = free_ports()?;
+        let public = format!("127.0.0.1:{public}");
+        self.pods.push(Pod {
+            name: "flow-gateway-1".to_owned(),
+            stage: None,
+            control: format!("127.0.0.1:{control}"),
+            public: Some(public.clone()),
+            process: None,
+        });
+        self.start(self.pods.len() - 1)?;
+        self.wait_ready()?;
+        Ok(format!("http://{public}"))
+    }
+
     /// Ends a process gracefully.
     pub fn stop(&mut self, number: usize) -> anyhow::Result<()> {
         let pod = self.pods.get_mut(number).context("no such pod")?;

@@ -125,6 +125,22 @@ impl Local {
         Ok(Store::open(&self.data(), &topics, Limits::default())?)
     }
 
+    /// Appends a record to a topic, while no process has the data.
+    pub fn append(
+        &self,
+        topic: TopicName,
+        key: &str,
+        headers: &[(&str, &str)],
+        value: &[u8],
+    ) -> anyhow::Result<()> {
+        let store = self.store()?;
+        let header = |(name, value): &(&str, &str)| ((*name).to_owned(), value.as_bytes().to_vec());
+        let headers: Vec<_> = headers.iter().map(header).collect();
+        let record = NewRecord { key: key.as_bytes(), value: Some(value), headers: &headers };
+        store.append_and_wait(store.topic(&names().topic(topic))?, record)?;
+        Ok(())
+    }
+
     /// Checks the books by themselves, while no process has them.
     pub fn audit(&self, expected: &Expected) -> anyhow::Result<Report> {
         Ok(check::check(&books::read_store(&self.store()?, &names())?, expected))

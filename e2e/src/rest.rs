@@ -67,6 +67,29 @@ impl Rest {
         patiently(|| self.get(path))
     }
 
+    /// The dead letters, the newest first, once there are `count`.
+    pub fn dead_letters(&self, count: usize) -> anyhow::Result<Vec<Value>> {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let answer = self.get_patiently("/v1/dead-letters?limit=100")?;
+            let letters = answer.body.get("deadLetters").and_then(Value::as_array);
+            let letters = letters.with_context(|| format!("{answer:?}"))?;
+            if letters.len() >= count {
+                return Ok(letters.clone());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "there are not {count} dead letters: {answer:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Replays a dead letter, and says what was done: `replayed` or `already_replayed`.
+    pub fn replay(&self, letter: &str) -> anyhow::Result<String> {
+        let body = json!({"by": "tester", "reason": "a test"});
+        let answer = self.post_patiently(&format!("/v1/dead-letters/{letter}/replay"), &body, None)?;
+        anyhow::ensure!(answer.status == 200, "replay {letter}: {answer:?}");
+        Ok(answer.text("status").to_owned())
+    }
+
     /// Opens an account and waits until it is there.
     pub fn open(&self, id: &str, funding: i64) -> anyhow::Result<()> {
         let body = json!({"id": id, "currency": "USD", "funding": funding});

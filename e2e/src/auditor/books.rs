@@ -135,6 +135,8 @@ fn collect(names: &Names, topic: Source<'_>) -> anyhow::Result<Books> {
     let dlq = names.topic(TopicName::Dlq);
     topic(&dlq, &mut |raw| match letter(&raw) {
         Some(letter) => books.letters.push(letter),
+        // Says that a letter was replayed.
+        None if raw.header("kpay-dlq-replayed").is_some() => {}
         None => unreadable.push((dlq.clone(), raw.partition, raw.offset)),
     })?;
     books.unreadable = unreadable;

@@ -7,6 +7,7 @@ mod admin;
 mod bad_input;
 mod copies;
 mod crashes;
+mod dead_letters;
 mod mixed;
 mod transactions;
 mod world;

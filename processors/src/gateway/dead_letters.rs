@@ -35,7 +35,7 @@ use self::dto::{
 use self::letter::LetterId;
 use self::log::{LetterLog, LettersError};
 use self::order::ListQuery;
-use self::replay::{Desk, One, Refusal, Replaying};
+use self::replay::{Desk, Listed, One, Refusal, Replaying, Shown};
 use super::App;
 use super::extract::JsonBody;
 use super::problem::{Failure, Problem, Rejected};
@@ -122,7 +122,7 @@ pub(super) async fn list(
     let query = query.map_err(|_| Problem::bad_parameter("query", "cannot be read"))?;
     let (filter, after, limit) = query.0.parse()?;
     let asked = app.dead_letters.ask(move |desk| desk.list(&filter, after.as_ref(), limit));
-    let (page, marks) = asked.await?;
+    let Listed { page, marks } = asked.await?;
     let views = page.letters.iter().zip(marks).map(|(letter, marked)| show::letter_view(letter, marked));
     let next = page.next.map(|cursor| cursor.text());
     Ok(Json(DeadLetterList { dead_letters: views.collect(), next }))
@@ -146,8 +146,7 @@ pub(super) async fn show(
     path: Result<Path<String>, rejection::PathRejection>,
 ) -> Result<Json<DeadLetterDetail>, Rejected> {
     let id = id_of(path)?;
-    let (full, source, marked) = app.dead_letters.ask(move |desk| desk.show(id)).await?;
-    let (marked, replay) = marked.unzip();
+    let Shown { full, source, marked, replay } = app.dead_letters.ask(move |desk| desk.show(id)).await?;
     Ok(Json(DeadLetterDetail {
         letter: show::letter_view(&full.letter, marked),
         headers: show::headers_view(&full),

@@ -145,7 +145,7 @@ impl Scan for EmbeddedScan {
         _timeout: Duration,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()> {
-        Ok(self.store.read_range(self.topic, partition, range, each)?)
+        Ok(self.store.read_range(self.topic, partition, from..until, each)?)
     }
 }
 

@@ -62,6 +62,21 @@ pub(super) enum Replaying<T> {
     Reading,
 }
 
+/// A page, and the mark of each of its letters.
+pub(super) struct Listed {
+    pub(super) page: Page,
+    pub(super) marks: Vec<Option<Marked>>,
+}
+
+/// One letter.
+pub(super) struct Shown {
+    pub(super) full: Full,
+    /// The stage that reads the topic where it came from.
+    pub(super) source: Option<StageName>,
+    pub(super) marked: Option<Marked>,
+    pub(super) replay: Option<Replay>,
+}
+
 /// What a replay of one letter did.
 #[derive(Debug)]
 pub(super) enum One {
@@ -106,34 +121,30 @@ impl Desk {
         filter: &Filter,
         after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Replaying<(Page, Vec<Option<Marked>>)>, LettersError> {
+    ) -> Result<Replaying<Listed>, LettersError> {
         let ends = self.log.ends()?;
-        let mut replayed = self.replayed.lock();
-        if !replayed.catch_up(&*self.log, &ends)? {
+        let mut known = self.replayed.lock();
+        if !known.catch_up(&*self.log, &ends)? {
             return Ok(Replaying::Reading);
         }
         let takes = |letter: &Letter| filter.takes(letter, &self.names.prefix);
         let page = page(&*self.log, &ends, after, limit, &takes)?;
-        let marks = page.letters.iter().map(|letter| replayed.get(letter.id)).collect();
-        Ok(Replaying::Done((page, marks)))
+        let marks = page.letters.iter().map(|letter| known.get(letter.id)).collect();
+        Ok(Replaying::Done(Listed { page, marks }))
     }
 
-    /// One letter, the stage that reads the topic where it came from, and how it was replayed.
-    #[allow(clippy::type_complexity)] // three parts of one answer
-    pub(super) fn show(
-        &self,
-        id: LetterId,
-    ) -> Result<Replaying<(Full, Option<StageName>, Option<(Marked, Replay)>)>, LettersError> {
+    /// One letter, and how it was replayed.
+    pub(super) fn show(&self, id: LetterId) -> Result<Replaying<Shown>, LettersError> {
         let ends = self.log.ends()?;
         let Some(full) = self.letter(&ends, id)? else { return Ok(Replaying::Unknown) };
-        let mut replayed = self.replayed.lock();
-        if !replayed.catch_up(&*self.log, &ends)? {
+        let mut known = self.replayed.lock();
+        if !known.catch_up(&*self.log, &ends)? {
             return Ok(Replaying::Reading);
         }
-        let marked = replayed.get(id);
+        let marked = known.get(id);
         let replay = marked.map(|marked| self.replay_at(id, marked)).transpose()?;
         let source = full.letter.source(&self.names);
-        Ok(Replaying::Done((full, source, marked.zip(replay))))
+        Ok(Replaying::Done(Shown { full, source, marked, replay }))
     }
 
     /// Replays one letter, unless it was.
@@ -144,13 +155,13 @@ impl Desk {
         inside: bool,
     ) -> Result<Replaying<One>, LettersError> {
         let Some(full) = self.letter(&self.log.ends()?, id)? else { return Ok(Replaying::Unknown) };
-        let mut replayed = self.replayed.lock();
+        let mut known = self.replayed.lock();
         let mut replayer = self.log.replayer()?;
         // Read after there was no other replayer any more: what is not marked by now never was replayed.
-        if !replayed.catch_up(&*self.log, &self.log.ends()?)? {
+        if !known.catch_up(&*self.log, &self.log.ends()?)? {
             return Ok(Replaying::Reading);
         }
-        if let Some(marked) = replayed.get(id) {
+        if let Some(marked) = known.get(id) {
             return Ok(Replaying::Done(One::Already(self.replay_at(id, marked)?)));
         }
         Ok(Replaying::Done(match self.append(&mut *replayer, &full, &replay, inside)? {
@@ -162,10 +173,10 @@ impl Desk {
     /// Replays the letters that the filter takes and that were not yet, the oldest of each partition first.
     pub(super) fn replay_many(&self, order: &Order) -> Result<Replaying<Many>, LettersError> {
         let began = Instant::now();
-        let mut replayed = self.replayed.lock();
+        let mut known = self.replayed.lock();
         let mut replayer = self.log.replayer()?;
         let ends = self.log.ends()?;
-        if !replayed.catch_up(&*self.log, &ends)? {
+        if !known.catch_up(&*self.log, &ends)? {
             return Ok(Replaying::Reading);
         }
         let mut many = Many::default();
@@ -181,7 +192,7 @@ impl Desk {
                 let offsets = *next..end.end.min(next.saturating_add(STEP));
                 looked_at += offsets.end - offsets.start;
                 *next = offsets.end;
-                for letter in self.some(&replayed, Part { partition, offsets }, order)? {
+                for letter in self.some(&known, Part { partition, offsets }, order)? {
                     if enough(&many) {
                         *next = letter.id.offset;
                         break;
@@ -195,11 +206,11 @@ impl Desk {
         Ok(Replaying::Done(many))
     }
 
-    fn some(&self, replayed: &Replayed, part: Part, order: &Order) -> Result<Vec<Letter>, LettersError> {
+    fn some(&self, known: &Replayed, part: Part, order: &Order) -> Result<Vec<Letter>, LettersError> {
         let mut letters = Vec::new();
         self.log.read(&[part], &mut |record| {
             letters.extend(Letter::of(record).filter(|letter| {
-                order.filter.takes(letter, &self.names.prefix) && replayed.get(letter.id).is_none()
+                order.filter.takes(letter, &self.names.prefix) && known.get(letter.id).is_none()
             }));
         })?;
         Ok(letters)

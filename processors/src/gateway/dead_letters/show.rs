@@ -127,7 +127,7 @@ mod tests {
             assert_eq!(text(none), None, "{none:?}");
         }
         let long = "é".repeat(SHOWN_BYTES_MAX);
-        assert_eq!(text(&long.as_bytes()[..]).map(|text| text.len()), Some(SHOWN_BYTES_MAX));
+        assert_eq!(text(long.as_bytes()).map(|text| text.len()), Some(SHOWN_BYTES_MAX));
         let odd = format!("a{long}");
         assert_eq!(text(odd.as_bytes()).map(|text| text.len()), Some(SHOWN_BYTES_MAX - 1));
         assert_eq!(hex(&[0, 171, 16]), "00ab10");

@@ -70,9 +70,9 @@ impl LetterLog for Arc<Mutex<Shelf>> {
     }
 
     fn replayer(&self) -> Result<Box<dyn Replayer>, LettersError> {
-        let mut shelf = self.lock();
-        shelf.newest_replayer += 1;
-        Ok(Box::new(TwinReplayer { shelf: Arc::clone(self), number: shelf.newest_replayer }))
+        let mut held = self.lock();
+        held.newest_replayer += 1;
+        Ok(Box::new(TwinReplayer { shelf: Arc::clone(self), number: held.newest_replayer }))
     }
 }
 
@@ -83,11 +83,11 @@ struct TwinReplayer {
 
 impl Replayer for TwinReplayer {
     fn append(&mut self, records: Vec<Addressed>) -> Result<(), LettersError> {
-        let mut shelf = self.shelf.lock();
-        if std::mem::take(&mut shelf.fence_next) {
-            shelf.newest_replayer += 1;
+        let mut held = self.shelf.lock();
+        if std::mem::take(&mut held.fence_next) {
+            held.newest_replayer += 1;
         }
-        if shelf.newest_replayer != self.number {
+        if held.newest_replayer != self.number {
             return Err(LettersError::TimedOut);
         }
         for record in records {
@@ -95,12 +95,12 @@ impl Replayer for TwinReplayer {
                 let at_ms = 9_000;
                 let Addressed { partition, key, value, headers, .. } = record;
                 let stored = Stored { at_ms, key, value, headers };
-                shelf.dlq[usize::try_from(partition).unwrap()].push(Some(stored));
+                held.dlq[usize::try_from(partition).unwrap()].push(Some(stored));
             } else {
-                shelf.replayed.push(record);
+                held.replayed.push(record);
             }
         }
-        if std::mem::take(&mut shelf.answer_lost) { Err(LettersError::TimedOut) } else { Ok(()) }
+        if std::mem::take(&mut held.answer_lost) { Err(LettersError::TimedOut) } else { Ok(()) }
     }
 }
 
