@@ -141,7 +141,7 @@ impl Scan for EmbeddedScan {
     fn range(
         &self,
         partition: i32,
-        range: (i64, i64),
+        (from, until): (i64, i64),
         _timeout: Duration,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> anyhow::Result<()> {
