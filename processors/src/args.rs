@@ -6,12 +6,19 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::args::{
+    AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand, ResumeArgs,
+};
+use crate::cli::exit;
 use crate::names::{Names, StageName};
 
-/// The processors and the gateway of a kpay pipeline.
+/// The processors and the gateway of a kpay pipeline, and commands that ask a gateway.
 #[derive(Debug, Parser)]
-#[command(name = "kpay", version, about)]
+#[command(name = "kpay", version, about, after_help = exit::HELP)]
 pub struct Cli {
+    /// Which gateway a command asks.
+    #[command(flatten)]
+    pub client: ClientArgs,
     /// What to run.
     #[command(subcommand)]
     pub command: Command,
@@ -26,6 +33,28 @@ pub enum Command {
     Gateway(GatewayArgs),
     /// Run a whole pipeline in this process, on a log of its own.
     Local(LocalArgs),
+    /// Make a payment and wait for its outcome.
+    Pay(PayArgs),
+    /// Look at a payment, pay it back, decide on one that is held.
+    #[command(subcommand)]
+    Payment(PaymentCommand),
+    /// Open, fund, freeze, close, list and import accounts.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Show the pipeline as a whole.
+    Status,
+    /// Pause the pipeline: the intake stops, what is in flight is finished.
+    Pause(PauseArgs),
+    /// Resume the pipeline.
+    Resume(ResumeArgs),
+    /// List dead letters and send them in again.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Write the completions of a shell to stdout.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// The whole pipeline in one process.

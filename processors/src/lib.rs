@@ -5,6 +5,7 @@
 //! | [`stage`] | the business of each stage over the engine of `kpay-streams` |
 //! | [`pod`] | what every pod has: worker threads, the phase watch, port 9090 |
 //! | [`gateway`] | the public REST API |
+//! | [`cli`] | the commands that ask a gateway |
 //! | [`local`] | all of it in one process, on the embedded log |
 //! | [`names`] | topics and groups of a pipeline |
 //! | [`ids`] | the window of known ids |
@@ -12,6 +13,7 @@
 //! | [`scan`] | reads stretches of a topic by their offsets |
 
 pub mod args;
+pub mod cli;
 pub mod gateway;
 pub mod ids;
 pub mod live;

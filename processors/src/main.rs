@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use kpay::args::{Cli, Command};
-use kpay::{gateway, local, pod};
+use kpay::{cli, gateway, local, pod};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -22,7 +22,10 @@ fn main() -> ExitCode {
     // Workers are threads of their own; these serve HTTP and the watch.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli)),
+        Ok(runtime) => match runtime.block_on(cli::run(&cli.client, &cli.command)) {
+            Some(exit) => return exit.into(),
+            None => runtime.block_on(run(cli.command)),
+        },
         Err(error) => Err(error.into()),
     };
     match result {
@@ -44,16 +47,18 @@ fn log(command: &Command) {
         Command::Run(args) => &args.pod.log,
         Command::Gateway(args) => &args.pod.log,
         Command::Local(args) => &args.log,
+        // Their errors are their answer.
+        _ => return,
     };
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match command {
-        Command::Run(_) | Command::Gateway(_) => lines.json().init(),
         Command::Local(_) => lines.compact().with_writer(std::io::stderr).init(),
+        _ => lines.json().init(),
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<()> {
     let (stop, shutdown) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,13 +76,15 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         warn!("asked again, leaving at once");
         std::process::exit(130);
     });
-    match cli.command {
+    match command {
         Command::Run(args) => {
             let learning = pod::phase::watch(&args.pod)?;
             pod::run(args, learning, shutdown).await
         }
         Command::Gateway(args) => gateway_with_control(args, shutdown).await,
         Command::Local(args) => local::run(args, shutdown).await,
+        // Carried out by `cli::run`.
+        _ => Ok(()),
     }
 }
 

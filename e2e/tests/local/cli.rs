@@ -1,0 +1,171 @@
+//! The commands that ask a gateway, as a person or a script runs them.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use kpay_e2e::local::Local;
+use kpay_e2e::process::binary;
+use serde_json::Value;
+
+use crate::{MANIFEST, turn};
+
+/// The binary, and the gateway that it asks.
+struct Cli {
+    binary: PathBuf,
+    gateway: String,
+}
+
+/// How a command ended.
+struct Ended {
+    exit: i32,
+    out: String,
+    told: String,
+}
+
+impl Ended {
+    /// The JSON of each line.
+    fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
+    }
+}
+
+impl Cli {
+    fn run(&self, args: &[&str]) -> anyhow::Result<Ended> {
+        let mut command = Command::new(&self.binary);
+        command.args(args).env("KPAY_GATEWAY_URL", &self.gateway);
+        let Output { status, stdout, stderr } = command.output()?;
+        Ok(Ended {
+            exit: status.code().unwrap_or(-1),
+            out: String::from_utf8(stdout)?,
+            told: String::from_utf8(stderr)?,
+        })
+    }
+
+    /// The first line as JSON, after the exit was looked at.
+    fn json(&self, exit: i32, args: &[&str]) -> anyhow::Result<Value> {
+        let ended = self.run(&[args, &["--output", "json"]].concat())?;
+        assert_eq!(ended.exit, exit, "{args:?}: {}{}", ended.out, ended.told);
+        let text = if ended.out.is_empty() { &ended.told } else { &ended.out };
+        Ok(serde_json::from_str(text.lines().next().unwrap_or_default())?)
+    }
+}
+
+fn started(name: &str) -> anyhow::Result<(Local, Cli)> {
+    let mut local = Local::create(name, binary()?, MANIFEST)?;
+    local.start()?;
+    local.wait_for_phase("Running", |phase| phase == "Running")?;
+    let gateway = format!("http://{}", local.address);
+    Ok((local, Cli { binary: binary()?, gateway }))
+}
+
+#[test]
+fn a_person_pays_and_looks_and_every_end_has_its_exit_code() -> anyhow::Result<()> {
+    let _turn = turn();
+    let (mut local, cli) = started("cli")?;
+    let opened = cli.run(&["account", "open", "alice", "--funding", "1000.00USD", "--wait", "30s"])?;
+    assert_eq!(opened.exit, 0, "{}{}", opened.out, opened.told);
+    assert_eq!(cli.json(0, &["account", "open", "bob", "--wait", "30s"])?["status"], "confirmed");
+    let alice_to_bob = ["pay", "--from", "alice", "--to", "bob", "--wait", "30s", "--amount"];
+    let pay = |rest: &[&'static str]| [&alice_to_bob, rest].concat();
+    let table =
+        cli.run(&pay(&["12.34USD", "--id", "p-1", "--attribute", "order=7", "--reference", "invoice 7"]))?;
+    assert_eq!(table.exit, 0, "{}{}", table.out, table.told);
+    for line in ["status:     confirmed", "amount:     12.34 USD", "attribute:  order=7"] {
+        assert!(table.out.lines().any(|told| told == line), "{line}: {}", table.out);
+    }
+    // The same once more, and as a program reads it: paid once.
+    let again = pay(&[
+        "1234",
+        "--minor",
+        "--currency",
+        "USD",
+        "--id",
+        "p-1",
+        "--attribute",
+        "order=7",
+        "--reference",
+        "invoice 7",
+    ]);
+    assert_eq!(cli.json(0, &again)?["amount"]["value"], 1234);
+    assert_eq!(cli.json(0, &["account", "get", "bob"])?["balance"], 1234);
+    let bob = cli.run(&["account", "get", "bob"])?;
+    assert!(bob.out.lines().any(|line| line == "balance:  12.34 USD"), "{}", bob.out);
+
+    let other = cli.json(1, &pay(&["12.35USD", "--id", "p-1"]))?;
+    assert_eq!(other["code"], "idempotency_conflict");
+    let poor = cli.json(1, &pay(&["5000.00USD"]))?;
+    assert_eq!((&poor["status"], &poor["reason"]), (&"rejected".into(), &"insufficient_funds".into()));
+    assert_eq!(
+        cli.json(1, &["pay", "--from", "alice", "--to", "alice", "--amount", "1.00USD"])?["code"],
+        "same_account"
+    );
+    assert_eq!(
+        cli.json(1, &["account", "unfreeze", "bob", "--wait", "30s"])?["reason"],
+        "account_not_frozen"
+    );
+    assert_eq!(cli.json(4, &["payment", "get", "nothing"])?["code"], "payment_unknown");
+    assert_eq!(cli.json(4, &["account", "get", "nobody"])?["code"], "unknown_account");
+    for wrong in
+        [pay(&["12USD"]), pay(&["12.3USD"]), pay(&["12.34"]), pay(&["12.34USD", "--wait", "5"]), vec!["payy"]]
+    {
+        let ended = cli.run(&wrong)?;
+        assert_eq!((ended.exit, ended.out.as_str()), (2, ""), "{wrong:?}: {}", ended.told);
+    }
+    let status = cli.run(&["status"])?;
+    assert!(status.out.lines().any(|line| line == "phase:            Running"), "{}", status.out);
+    assert_eq!(cli.json(0, &["status"])?["phase"], "Running");
+
+    local.desire("Paused")?;
+    local.wait_for_phase("Paused", |phase| phase == "Paused")?;
+    let kept = cli.run(&pay(&["1.00USD", "--id", "p-2"]))?;
+    assert_eq!(kept.exit, 3, "no outcome yet is not done: {}{}", kept.out, kept.told);
+    assert!(kept.out.contains("Paused"), "{}", kept.out);
+    let kept = cli.run(&["pay", "--from", "alice", "--to", "bob", "--amount", "1.00USD", "--no-wait"])?;
+    assert_eq!(kept.exit, 0, "handed in, as asked: {}{}", kept.out, kept.told);
+    local.stop()?;
+    let away = cli.run(&pay(&["1.00USD"]))?;
+    assert_eq!(away.exit, 3, "{}{}", away.out, away.told);
+    assert!(away.told.contains("the id was"), "{}", away.told);
+    Ok(())
+}
+
+#[test]
+fn a_file_of_accounts_is_opened_once_however_often_it_is_given() -> anyhow::Result<()> {
+    let _turn = turn();
+    let (local, cli) = started("import")?;
+    let file = local.file.with_file_name("accounts.csv");
+    let accounts = (0..300).map(|number| format!("csv-{number},USD,{number}\n"));
+    let text: String = ["id,currency,funding\n".to_owned(), "bad,USD,1.5\n".to_owned()]
+        .into_iter()
+        .chain(accounts)
+        .chain(["other,ZZZ,5\n".to_owned()])
+        .collect();
+    std::fs::write(&file, &text)?;
+    let path = file.to_str().unwrap_or_default();
+    let import = ["account", "import", path, "--wait", "30s"];
+    for round in 0..2 {
+        let ended = cli.run(&[&import[..], &["--output", "json"]].concat())?;
+        assert_eq!(ended.exit, 1, "{round}: {}{}", ended.out, ended.told);
+        let told = ended.lines();
+        let refused: Vec<_> =
+            told.iter().filter_map(|line| Some((line["line"].as_u64()?, line["code"].as_str()?))).collect();
+        assert_eq!(refused, [(2, "amount_not_integer"), (303, "currency_unknown")]);
+        let counts =
+            serde_json::json!({"lines": 302, "opened": 300, "existing": 0, "accepted": 0, "refused": 2});
+        assert_eq!(told.last(), Some(&counts), "{round}");
+    }
+    assert_eq!(local.rest.get("/v1/accounts/csv-299")?.body["balance"], 299);
+    // The refused lines for people; and what the file cannot mean.
+    let ended = cli.run(&import)?;
+    assert!(ended.out.contains("303   other") && ended.out.contains("2 refused"), "{}", ended.out);
+    // Lines of JSON by a command id of their own: what exists already stays as it is.
+    let lines = local.file.with_file_name("accounts.jsonl");
+    std::fs::write(&lines, "{\"id\":\"csv-7\",\"funding\":9,\"commandId\":\"mine\"}\n{\"id\":\"json-1\"}\n")?;
+    let ended = cli.json(0, &["account", "import", lines.to_str().unwrap_or_default(), "--wait", "30s"])?;
+    assert_eq!(
+        ended,
+        serde_json::json!({"lines": 2, "opened": 1, "existing": 1, "accepted": 0, "refused": 0})
+    );
+    assert_eq!(local.rest.get("/v1/accounts/csv-7")?.body["balance"], 7, "as the first file opened it");
+    Ok(())
+}

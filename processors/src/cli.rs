@@ -1,0 +1,103 @@
+//! The commands that ask a gateway: `kpay pay`, `kpay account` and so on. Only wiring; what they decide is pure and in the
+//! modules.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`args`] | the flags |
+//! | [`amount`] | amounts as people write them |
+//! | [`exit`] | errors and exit codes |
+//! | `client` | HTTP |
+//! | `print` | tables, and JSON a line |
+//! | `payments`, `accounts`, `pipeline`, `letters` | the commands |
+//! | `import`, `lines` | accounts of a file |
+
+mod accounts;
+pub mod amount;
+pub mod args;
+mod client;
+pub mod exit;
+mod import;
+mod letters;
+mod lines;
+mod list;
+mod payments;
+mod pipeline;
+mod print;
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use serde_json::{Value, json};
+
+use self::args::{ClientArgs, Output};
+use self::client::Gateway;
+use self::exit::{CliError, Exit};
+use self::print::{Printer, plain};
+use crate::args::{Cli, Command};
+
+/// What a command works with.
+struct Context {
+    gateway: Gateway,
+    printer: Printer,
+}
+
+/// Carries out a command that asks a gateway and says how it ended; `None` for the others.
+pub async fn run(client: &ClientArgs, command: &Command) -> Option<Exit> {
+    let ended = carry_out(client, command).await?;
+    Some(ended.unwrap_or_else(|error| {
+        let gone = matches!(&error, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe);
+        if !gone {
+            tell(&error, client.output);
+        }
+        // Who stopped reading has seen enough.
+        if gone { Exit::Done } else { error.exit() }
+    }))
+}
+
+async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit, CliError>> {
+    if let Command::Completions { shell } = command {
+        // Not to stdout: its end would be a panic there.
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut Cli::command(), "kpay", &mut script);
+        return Some(io::stdout().write_all(&script).map(|()| Exit::Done).map_err(Into::into));
+    }
+    let context = match Gateway::new(&client.gateway) {
+        Ok(gateway) => Context { gateway, printer: Printer::new(client.output) },
+        Err(error) => return Some(Err(error)),
+    };
+    Some(match command {
+        Command::Run(_) | Command::Gateway(_) | Command::Local(_) | Command::Completions { .. } => {
+            return None;
+        }
+        Command::Pay(args) => payments::pay(&context, args).await,
+        Command::Payment(command) => payments::run(&context, command).await,
+        Command::Account(command) => accounts::run(&context, command).await,
+        Command::Status => pipeline::status(&context).await,
+        Command::Pause(args) => pipeline::pause(&context, args).await,
+        Command::Resume(args) => pipeline::resume(&context, args).await,
+        Command::Dlq(command) => letters::run(&context, command).await,
+    })
+}
+
+fn tell(error: &CliError, output: Output) {
+    match error {
+        CliError::Problem(problem) if output == Output::Json => {
+            eprintln!("{}", serde_json::to_string(problem).unwrap_or_default());
+        }
+        _ if output == Output::Json => {
+            eprintln!("{}", json!({"detail": error.to_string(), "exit": error.exit().code()}));
+        }
+        _ => eprintln!("error: {}", plain(&error.to_string())),
+    }
+}
+
+/// A JSON object of what is there.
+fn object<'a>(fields: impl IntoIterator<Item = (&'a str, Option<Value>)>) -> Value {
+    let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect())
+}
+
+/// A new idempotency key.
+fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

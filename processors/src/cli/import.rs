@@ -1,0 +1,178 @@
+//! `kpay account import`: opens the accounts of a file. Only I/O.
+//!
+//! Lines go out side by side and are reported in the order of the file. The id of each command follows from the account, so
+//! a line that was carried out before changes nothing.
+
+use std::fs::File;
+use std::io::{BufReader, stdin};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::args::ImportArgs;
+use super::exit::{CliError, Exit};
+use super::lines::{Line, Lines, Refusal, read};
+use super::print::{Column, Table, left, right};
+
+const REFUSED: &[Column] =
+    &[right("  LINE"), left("ACCOUNT         "), left("CODE                "), left("DETAIL")];
+/// How long one line is sent again to a gateway that is away.
+const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY: Duration = Duration::from_millis(500);
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// What became of a line.
+enum Fate {
+    /// The account is open, by this file.
+    Opened,
+    /// It was there before, opened by another command.
+    Existing,
+    /// Handed in; the outcome is not known yet.
+    Accepted,
+    Refused(Refusal),
+    /// The gateway went away.
+    Unknown(CliError),
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    read: u64,
+    opened: u64,
+    existing: u64,
+    accepted: u64,
+    refused: u64,
+}
+
+impl Tally {
+    fn json(&self) -> Value {
+        let Self { read, opened, existing, accepted, refused } = self;
+        json!({"lines": read, "opened": opened, "existing": existing, "accepted": accepted, "refused": refused})
+    }
+
+    fn text(&self) -> String {
+        let Self { read, opened, existing, accepted, refused } = self;
+        format!("{read} lines: {opened} opened, {existing} existing, {accepted} accepted, {refused} refused")
+    }
+}
+
+/// Imports the file.
+pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
+    let lines = open(&args.file, args)?;
+    if !args.dry_run {
+        // Before the first line: a wrong address is told at once.
+        context.gateway.get("/v1/pipeline", &[]).await?;
+    }
+    let (began, mut told) = (Instant::now(), Instant::now());
+    let (mut tally, mut table) = (Tally::default(), Table::new(REFUSED));
+    let stopped = AtomicBool::new(false);
+    let fates = stream::iter(lines.take_while(|_| !stopped.load(Ordering::Relaxed))).map(|line| async {
+        let line = line?;
+        let fate = fate(context, args, &line).await;
+        Ok::<_, std::io::Error>((line, fate))
+    });
+    let mut fates = std::pin::pin!(fates.buffered(usize::from(args.concurrency)));
+    let mut lost = None;
+    while let Some(done) = fates.next().await {
+        let (line, fate) = done.map_err(|source| file_error(&args.file, source))?;
+        match fate {
+            Fate::Unknown(error) => {
+                // What is on its way is still waited for; it counts as far as it is known.
+                stopped.store(true, Ordering::Relaxed);
+                lost.get_or_insert((line.number, error));
+                continue;
+            }
+            Fate::Opened => tally.opened += 1,
+            Fate::Existing => tally.existing += 1,
+            Fate::Accepted => tally.accepted += 1,
+            Fate::Refused(refusal) => {
+                tally.refused += 1;
+                report(context, &mut table, &line, &refusal)?;
+            }
+        }
+        tally.read += 1;
+        if told.elapsed() >= PROGRESS {
+            told = Instant::now();
+            eprintln!("{}; {}/s", tally.text(), per_second(tally.read, began.elapsed()));
+        }
+    }
+    if context.printer.json() {
+        context.printer.line(&tally.json().to_string())?;
+    } else {
+        context.printer.line(&tally.text())?;
+    }
+    if let Some((line, error)) = lost {
+        eprintln!("the gateway went away at line {line}: give the same file again");
+        return Err(error);
+    }
+    Ok(if tally.refused > 0 { Exit::Refused } else { Exit::Done })
+}
+
+/// Per second, in whole numbers.
+fn per_second(count: u64, elapsed: Duration) -> u128 {
+    u128::from(count) * 1000 / elapsed.as_millis().max(1)
+}
+
+fn open(path: &Path, args: &ImportArgs) -> Result<Lines, CliError> {
+    if path == Path::new("-") {
+        return read(BufReader::new(stdin()), args.format);
+    }
+    let file = File::open(path).map_err(|source| file_error(path, source))?;
+    match read(BufReader::new(file), args.format) {
+        Err(CliError::Output(source)) => Err(file_error(path, source)),
+        Err(CliError::Usage(detail)) => Err(CliError::Usage(format!("{}: {detail}", path.display()))),
+        other => other,
+    }
+}
+
+fn file_error(path: &Path, source: std::io::Error) -> CliError {
+    CliError::File { path: path.display().to_string(), source }
+}
+
+fn report(context: &Context, table: &mut Table, line: &Line, refusal: &Refusal) -> Result<(), CliError> {
+    let Line { number, account, .. } = line;
+    let Refusal { code, detail } = refusal;
+    Ok(if context.printer.json() {
+        let told = json!({"line": number, "account": account, "code": code, "detail": detail});
+        context.printer.line(&told.to_string())?
+    } else {
+        let row = vec![number.to_string(), account.clone(), code.clone(), detail.clone()];
+        context.printer.text(&table.rows(&[row]))?
+    })
+}
+
+async fn fate(context: &Context, args: &ImportArgs, line: &Line) -> Fate {
+    let body = match &line.body {
+        Ok(body) => body,
+        Err(refusal) => return Fate::Refused(refusal.clone()),
+    };
+    if args.dry_run {
+        return Fate::Accepted;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match context.gateway.post("/v1/accounts", body.clone(), args.wait.seconds()).await {
+            Ok(answer) => return of_outcome(answer.text("status"), answer.text("reason")),
+            // The same command may be sent again.
+            Err(error) if error.may_pass() && Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+            Err(CliError::Problem(problem)) if problem.status < 500 && problem.status != 429 => {
+                return Fate::Refused(Refusal::new(problem.code.to_string(), problem.detail.clone()));
+            }
+            Err(error) => return Fate::Unknown(error),
+        }
+    }
+}
+
+fn of_outcome(status: &str, reason: &str) -> Fate {
+    match (status, reason) {
+        ("confirmed", _) => Fate::Opened,
+        (_, "account_exists") => Fate::Existing,
+        ("rejected" | "reversed", reason) => {
+            Fate::Refused(Refusal::new(reason, format!("the opening was {status}")))
+        }
+        _ => Fate::Accepted,
+    }
+}

@@ -1,0 +1,75 @@
+//! `kpay dlq`. Only I/O.
+
+use serde_json::{Value, json};
+
+use super::args::{DlqCommand, ReplayArgs};
+use super::client::percent;
+use super::exit::{CliError, Exit};
+use super::list::{List, print};
+use super::print::{Column, cell, left, right};
+use super::{Context, object};
+
+const COLUMNS: &[Column] = &[
+    left("ID"),
+    left("AT"),
+    left("STAGE"),
+    left("CODE"),
+    left("TOPIC"),
+    right("PARTITION"),
+    right("OFFSET"),
+];
+
+/// Carries out a command.
+pub(super) async fn run(context: &Context, what: &DlqCommand) -> Result<Exit, CliError> {
+    match what {
+        DlqCommand::List { code, list } => {
+            let letters = List {
+                path: "/v1/dead-letters".to_owned(),
+                filter: code.iter().map(|code| ("code", code.clone())).collect(),
+                items: "letters",
+                columns: COLUMNS,
+                row: &row,
+            };
+            print(context, list, &letters).await
+        }
+        DlqCommand::Show { id } => {
+            let answer = context.gateway.get(&path(id), &[]).await?;
+            context.printer.one(&answer.raw, &fields(&answer.body))?;
+            Ok(Exit::Done)
+        }
+        DlqCommand::Replay(args) => replay(context, args).await,
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/dead-letters/{}", percent(id))
+}
+
+fn row(letter: &Value) -> Vec<String> {
+    ["id", "at", "stage", "code", "topic", "partition", "offset"].map(|field| cell(letter, field)).into()
+}
+
+/// Every field that has a value of its own.
+fn fields(body: &Value) -> Vec<(&str, String)> {
+    let all = body.as_object().into_iter().flatten();
+    all.map(|(name, value)| match value {
+        Value::String(_) | Value::Null => (name.as_str(), cell(body, name)),
+        other => (name.as_str(), other.to_string()),
+    })
+    .collect()
+}
+
+async fn replay(context: &Context, args: &ReplayArgs) -> Result<Exit, CliError> {
+    let answer = if let Some(id) = &args.id {
+        let body = json!({"by": args.by, "reason": args.reason});
+        context.gateway.post_json(&format!("{}/replay", path(id)), &body, None).await?
+    } else {
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        let filter =
+            object([("code", text(&args.code)), ("stage", text(&args.stage)), ("topic", text(&args.topic))]);
+        let body = json!({"filter": filter, "max": args.max, "by": args.by, "reason": args.reason});
+        context.gateway.post_json("/v1/dead-letters/replay", &body, None).await?
+    };
+    context.printer.one(&answer.raw, &fields(&answer.body))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,73 @@
+//! `kpay status`, `kpay pause` and `kpay resume`. Only I/O.
+
+use kpay_domain::Currency;
+
+use super::amount::Shown;
+use super::args::{PauseArgs, ResumeArgs};
+use super::client::Answer;
+use super::exit::{CliError, Exit};
+use super::{Context, object};
+use crate::gateway::dto::{PipelineView, Sum};
+
+/// Shows the pipeline.
+pub(super) async fn status(context: &Context) -> Result<Exit, CliError> {
+    let answer = context.gateway.get("/v1/pipeline", &[]).await?;
+    show(context, &answer)?;
+    Ok(Exit::Done)
+}
+
+/// Asks for a pause.
+pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit, CliError> {
+    let body = object([
+        ("reason", args.reason.clone().map(Into::into)),
+        ("holder", args.holder.clone().map(Into::into)),
+    ]);
+    let answer = context.gateway.post_json("/v1/pipeline/pause", &body, None).await?;
+    show(context, &answer)?;
+    Ok(Exit::Done)
+}
+
+/// Asks for the end of a pause.
+pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Exit, CliError> {
+    let body = object([("holder", args.holder.clone().map(Into::into))]);
+    let answer = context.gateway.post_json("/v1/pipeline/resume", &body, None).await?;
+    show(context, &answer)?;
+    Ok(Exit::Done)
+}
+
+fn show(context: &Context, answer: &Answer) -> Result<(), CliError> {
+    let unknown = || "not known now".to_owned();
+    let fields = match serde_json::from_str::<PipelineView>(&answer.raw) {
+        Ok(view) => vec![
+            ("phase", view.phase.unwrap_or_else(unknown)),
+            ("desired", view.desired_phase.unwrap_or_default()),
+            ("epoch", view.epoch.map(|epoch| epoch.to_string()).unwrap_or_default()),
+            ("in flight", view.in_flight.as_ref().map_or_else(unknown, sum)),
+            ("confirmed today", view.confirmed_today.as_ref().map_or_else(unknown, sum)),
+        ],
+        Err(_) => vec![("answer", answer.raw.clone())],
+    };
+    Ok(context.printer.one(&answer.raw, &fields)?)
+}
+
+/// How many, and what they are worth.
+fn sum(sum: &Sum) -> String {
+    let value = |(code, minor): (&String, &i128)| {
+        Currency::new(code)
+            .map_or_else(|_| format!("{minor} {code}"), |known| Shown(*minor, known).to_string())
+    };
+    let worth: Vec<String> = sum.value.iter().filter(|(_, minor)| **minor != 0).map(value).collect();
+    if worth.is_empty() { sum.count.to_string() } else { format!("{} ({})", sum.count, worth.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_shown_with_its_value_by_currency() {
+        let value = [("EUR".to_owned(), 5), ("JPY".to_owned(), 0), ("USD".to_owned(), 1_234_567)].into();
+        assert_eq!(sum(&Sum { count: 9, value }), "9 (0.05 EUR, 12345.67 USD)");
+        assert_eq!(sum(&Sum::default()), "0");
+    }
+}
