@@ -10,6 +10,7 @@ use crate::cli::args::{
     AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand, ResumeArgs,
 };
 use crate::cli::exit;
+use crate::cli::generate::GenerateArgs;
 use crate::names::{Names, StageName};
 
 /// The processors and the gateway of a kpay pipeline, and commands that ask a gateway.
@@ -50,6 +51,8 @@ pub enum Command {
     /// List dead letters and send them in again.
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Send payments at a rate, to a gateway or straight to the topic.
+    Generate(Box<GenerateArgs>),
     /// Write the completions of a shell to stdout.
     Completions {
         /// Which one.

@@ -10,12 +10,14 @@
 //! | `print` | tables, and JSON a line |
 //! | `payments`, `accounts`, `pipeline`, `letters` | the commands |
 //! | `import`, `lines` | accounts of a file |
+//! | [`generate`] | load |
 
 mod accounts;
 pub mod amount;
 pub mod args;
 mod client;
 pub mod exit;
+pub mod generate;
 mod import;
 mod letters;
 mod lines;
@@ -76,6 +78,7 @@ async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit
         Command::Pause(args) => pipeline::pause(&context, args).await,
         Command::Resume(args) => pipeline::resume(&context, args).await,
         Command::Dlq(command) => letters::run(&context, command).await,
+        Command::Generate(args) => generate::run(&context, args).await,
     })
 }
 

@@ -6,6 +6,7 @@
 //! | [`pod`] | what every pod has: worker threads, the phase watch, port 9090 |
 //! | [`gateway`] | the public REST API |
 //! | [`cli`] | the commands that ask a gateway |
+//! | [`generator`] | load for a pipeline |
 //! | [`local`] | all of it in one process, on the embedded log |
 //! | [`names`] | topics and groups of a pipeline |
 //! | [`ids`] | the window of known ids |
@@ -15,6 +16,7 @@
 pub mod args;
 pub mod cli;
 pub mod gateway;
+pub mod generator;
 pub mod ids;
 pub mod live;
 pub mod local;

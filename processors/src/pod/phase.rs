@@ -60,7 +60,20 @@ pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
     let Ok(currency) = Currency::new(&args.currency) else {
         bail!("KPAY_CURRENCY: {:?} is not a currency of three letters such as USD", args.currency);
     };
-    let learned = match args.phase_source {
+    Ok(learn(args.phase_source, &args.pipeline, Policy::new(currency)))
+}
+
+/// The phase alone, for a process that is no pod of a stage.
+pub fn watch_phase(
+    source: PhaseSource,
+    pipeline: &PipelineRef,
+    unused: Policy,
+) -> watch::Receiver<Option<Learned>> {
+    learn(source, pipeline, unused).phase
+}
+
+fn learn(source: PhaseSource, pipeline: &PipelineRef, policy: Policy) -> Learning {
+    let learned = match source {
         PhaseSource::Kubernetes => None,
         PhaseSource::StaticRunning => Some(Learned {
             phase: Phase::Running,
@@ -69,11 +82,11 @@ pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
             intake_per_second: None,
         }),
     };
-    let (teacher, learning) = Teacher::new(learned, Policy::new(currency));
-    if args.phase_source == PhaseSource::Kubernetes {
-        tokio::spawn(keep_watching(args.pipeline.clone(), teacher));
+    let (teacher, learning) = Teacher::new(learned, policy);
+    if source == PhaseSource::Kubernetes {
+        tokio::spawn(keep_watching(pipeline.clone(), teacher));
     }
-    Ok(learning)
+    learning
 }
 
 /// Tells the process of each state of the resource.
