@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cli::args::{
     AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand, ResumeArgs,
@@ -72,6 +72,9 @@ pub struct LocalArgs {
     /// A `PaymentPipeline` as YAML; editing its desiredPhase pauses and resumes, limits and rules are followed [default: everything at its default]
     #[arg(short, long)]
     pub file: Option<PathBuf>,
+    /// Whether `/v1/generator` may send a load of its own.
+    #[arg(long, env = "KPAY_GENERATOR", default_value_t = true, action = ArgAction::Set)]
+    pub generator: bool,
     /// Filter of the log, as `info,kpay=debug`.
     #[arg(long, env = "KPAY_LOG", default_value = "info")]
     pub log: String,
@@ -151,6 +154,9 @@ pub struct GatewayArgs {
     /// The public REST API.
     #[arg(long, env = "KPAY_GATEWAY_LISTEN", default_value = "127.0.0.1:8080")]
     pub gateway_listen: SocketAddr,
+    /// Let `/v1/generator` send a load of its own.
+    #[arg(long, env = "KPAY_GENERATOR")]
+    pub generator: bool,
     /// What every process needs.
     #[command(flatten)]
     pub pod: PodArgs,

@@ -120,6 +120,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         wishes: Arc::new(wishes),
         letters: Box::new(EmbeddedLetters::new(store.clone(), &pipeline)),
         names: names(&pipeline),
+        generator: args.generator,
     };
 
     // From here on nothing fails before the stages are told to stop, which end only then.

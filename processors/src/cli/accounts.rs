@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::args::{AccountCommand, ChangeArgs};
 use super::client::percent;
 use super::exit::{CliError, Exit};
-use super::list::{List, print};
+use super::list::{List, show};
 use super::payments::{command, money_json, read, read_amount};
 use super::print::{Column, cell, left, money, right};
 use super::{Context, amount, import, new_id, object};
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context, what: &AccountCommand) -> Result<Exit
                 columns: ACCOUNTS,
                 row: &account,
             };
-            print(context, args, &list).await
+            show(context, args, &list).await
         }
         AccountCommand::Ledger { id, list } => ledger(context, id, list).await,
         AccountCommand::Import(args) => import::run(context, args).await,
@@ -122,5 +122,5 @@ async fn ledger(context: &Context, id: &str, args: &super::args::ListArgs) -> Re
         columns: ENTRIES,
         row: &row,
     };
-    print(context, args, &list).await
+    show(context, args, &list).await
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::Context;
 use super::client::Gateway;
 use super::exit::{CliError, Exit};
-use super::print::{Printer, pairs};
+use super::print::{self, Printer, pairs};
 use crate::args::{PhaseSource, PipelineRef};
 use crate::generator::drive::{Drive, Open};
 use crate::generator::stats::{Counts, Latency, Sent, Stats};
@@ -255,7 +255,7 @@ fn summary(printer: Printer, stats: &Stats, elapsed: Duration) -> Result<(), Cli
             "counts": counts, "seconds": elapsed.as_secs_f64(), "perSecond": u64::try_from(rate).unwrap_or(u64::MAX),
             "latency": latency,
         });
-        return Ok(printer.line(&told.to_string())?);
+        return Ok(print::line(&told.to_string())?);
     }
     let text = pairs(&[
         ("taken", counts.taken.to_string()),
@@ -265,7 +265,7 @@ fn summary(printer: Printer, stats: &Stats, elapsed: Duration) -> Result<(), Cli
         ("per second", rate.to_string()),
         ("answers", latency.map(in_words).unwrap_or_default()),
     ]);
-    Ok(printer.text(&text)?)
+    Ok(print::write(&text)?)
 }
 
 /// A gateway by HTTP.

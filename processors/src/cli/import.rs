@@ -16,7 +16,7 @@ use super::Context;
 use super::args::ImportArgs;
 use super::exit::{CliError, Exit};
 use super::lines::{Line, Lines, Refusal, read};
-use super::print::{Column, Table, left, right};
+use super::print::{self, Column, Table, left, right};
 
 const REFUSED: &[Column] =
     &[right("  LINE"), left("ACCOUNT         "), left("CODE                "), left("DETAIL")];
@@ -100,9 +100,9 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Cl
         }
     }
     if context.printer.json() {
-        context.printer.line(&tally.json().to_string())?;
+        print::line(&tally.json().to_string())?;
     } else {
-        context.printer.line(&tally.text())?;
+        print::line(&tally.text())?;
     }
     if let Some((line, error)) = lost {
         eprintln!("the gateway went away at line {line}: give the same file again");
@@ -135,13 +135,14 @@ fn file_error(path: &Path, source: std::io::Error) -> CliError {
 fn report(context: &Context, table: &mut Table, line: &Line, refusal: &Refusal) -> Result<(), CliError> {
     let Line { number, account, .. } = line;
     let Refusal { code, detail } = refusal;
-    Ok(if context.printer.json() {
+    if context.printer.json() {
         let told = json!({"line": number, "account": account, "code": code, "detail": detail});
-        context.printer.line(&told.to_string())?
+        print::line(&told.to_string())?;
     } else {
         let row = vec![number.to_string(), account.clone(), code.clone(), detail.clone()];
-        context.printer.text(&table.rows(&[row]))?
-    })
+        print::write(&table.rows(&[row]))?;
+    }
+    Ok(())
 }
 
 async fn fate(context: &Context, args: &ImportArgs, line: &Line) -> Fate {

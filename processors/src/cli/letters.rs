@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::args::{DlqCommand, ReplayArgs};
 use super::client::percent;
 use super::exit::{CliError, Exit};
-use super::list::{List, print};
+use super::list::{List, show};
 use super::print::{Column, cell, left, right};
 use super::{Context, object};
 
@@ -26,11 +26,11 @@ pub(super) async fn run(context: &Context, what: &DlqCommand) -> Result<Exit, Cl
             let letters = List {
                 path: "/v1/dead-letters".to_owned(),
                 filter: code.iter().map(|code| ("code", code.clone())).collect(),
-                items: "letters",
+                items: "deadLetters",
                 columns: COLUMNS,
                 row: &row,
             };
-            print(context, list, &letters).await
+            show(context, list, &letters).await
         }
         DlqCommand::Show { id } => {
             let answer = context.gateway.get(&path(id), &[]).await?;
@@ -46,7 +46,10 @@ fn path(id: &str) -> String {
 }
 
 fn row(letter: &Value) -> Vec<String> {
-    ["id", "at", "stage", "code", "topic", "partition", "offset"].map(|field| cell(letter, field)).into()
+    let source = letter.get("source").unwrap_or(&Value::Null);
+    let own = ["id", "at", "stage", "code"].map(|field| cell(letter, field));
+    let from = ["topic", "partition", "offset"].map(|field| cell(source, field));
+    own.into_iter().chain(from).collect()
 }
 
 /// Every field that has a value of its own.
@@ -72,4 +75,20 @@ async fn replay(context: &Context, args: &ReplayArgs) -> Result<Exit, CliError> 
     };
     context.printer.one(&answer.raw, &fields(&answer.body))?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_shown_with_where_it_came_from() {
+        let letter = json!({
+            "id": "0-7", "at": "2026-11-24T12:00:00.000Z", "code": "protobuf_invalid", "stage": "inflight",
+            "source": {"topic": "payment.incoming", "partition": 3},
+        });
+        let shown =
+            ["0-7", "2026-11-24T12:00:00.000Z", "inflight", "protobuf_invalid", "payment.incoming", "3", ""];
+        assert_eq!(row(&letter), shown);
+    }
 }

@@ -72,24 +72,30 @@ fn check(body: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     Ok(body)
 }
 
+enum Found {
+    End,
+    Line(Vec<u8>),
+    TooLong,
+}
+
 struct JsonLines<R> {
     reader: R,
     number: u64,
 }
 
 impl<R: BufRead> JsonLines<R> {
-    /// A line without its end; what is beyond the limit is passed over and `None`.
-    fn next_line(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
+    /// A line without its end; one beyond the limit is passed over.
+    fn next_line(&mut self) -> io::Result<Found> {
         let mut line = Vec::new();
         let limit = RECORD_BYTES_MAX as u64 + 2;
         if (&mut self.reader).take(limit).read_until(b'\n', &mut line)? == 0 {
-            return Ok(None);
+            return Ok(Found::End);
         }
         if line.len() as u64 == limit && line.last() != Some(&b'\n') {
             self.skip_line()?;
-            return Ok(Some(None));
+            return Ok(Found::TooLong);
         }
-        Ok(Some(Some(line.trim_ascii().to_vec())))
+        Ok(Found::Line(line.trim_ascii().to_vec()))
     }
 
     fn skip_line(&mut self) -> io::Result<()> {
@@ -110,15 +116,19 @@ impl<R: BufRead> Iterator for JsonLines<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let line = match self.next_line() {
-                Ok(line) => line?,
+            let found = match self.next_line() {
+                Ok(found) => found,
                 Err(error) => return Some(Err(error)),
             };
             self.number = self.number.saturating_add(1);
             let number = self.number;
-            let Some(body) = line else {
-                let refusal = Refusal::new("record_too_large", "the line has more than 262144 bytes");
-                return Some(Ok(Line { number, account: String::new(), body: Err(refusal) }));
+            let body = match found {
+                Found::End => return None,
+                Found::Line(body) => body,
+                Found::TooLong => {
+                    let refusal = Refusal::new("record_too_large", "the line has more than 262144 bytes");
+                    return Some(Ok(Line { number, account: String::new(), body: Err(refusal) }));
+                }
             };
             if body.is_empty() {
                 continue;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Context;
 use super::args::ListArgs;
 use super::exit::{CliError, Exit};
-use super::print::{Column, Table};
+use super::print::{self, Column, Table};
 
 /// Items of one request.
 const PAGE: u64 = 200;
@@ -25,7 +25,7 @@ pub(super) struct List<'a> {
 }
 
 /// Prints page after page, so that a long list needs no memory.
-pub(super) async fn print(context: &Context, args: &ListArgs, list: &List<'_>) -> Result<Exit, CliError> {
+pub(super) async fn show(context: &Context, args: &ListArgs, list: &List<'_>) -> Result<Exit, CliError> {
     let mut table = Table::new(list.columns);
     let (mut after, mut left) = (args.after.clone(), args.limit.unwrap_or(u64::MAX));
     loop {
@@ -37,12 +37,12 @@ pub(super) async fn print(context: &Context, args: &ListArgs, list: &List<'_>) -
         left = left.saturating_sub(items.len() as u64);
         if context.printer.json() {
             let lines: String = items.iter().flat_map(|item| [item.get(), "\n"]).collect();
-            context.printer.text(&lines)?;
+            print::write(&lines)?;
         } else {
             let values =
                 items.iter().map(|item| serde_json::from_str::<Value>(item.get()).unwrap_or_default());
             let rows: Vec<Vec<String>> = values.map(|item| (list.row)(&item)).collect();
-            context.printer.text(&table.rows(&rows))?;
+            print::write(&table.rows(&rows))?;
         }
         // A cursor that stands still would never end.
         match next {

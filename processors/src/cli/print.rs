@@ -31,23 +31,15 @@ impl Printer {
     pub(super) fn one(self, raw: &str, fields: &[(&str, String)]) -> io::Result<()> {
         if self.json() { line(raw) } else { write(&pairs(fields)) }
     }
-
-    /// A line for either.
-    pub(super) fn line(self, text: &str) -> io::Result<()> {
-        line(text)
-    }
-
-    /// Text for people that is already laid out.
-    pub(super) fn text(self, text: &str) -> io::Result<()> {
-        write(text)
-    }
 }
 
-fn line(text: &str) -> io::Result<()> {
+/// A line, for people or programs.
+pub(super) fn line(text: &str) -> io::Result<()> {
     write(&format!("{text}\n"))
 }
 
-fn write(text: &str) -> io::Result<()> {
+/// Text that is laid out already.
+pub(super) fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
@@ -192,7 +184,8 @@ mod tests {
 
     #[test]
     fn text_of_others_cannot_drive_the_terminal() {
-        let mut table = Table::new(&[left("REFERENCE")]);
+        const COLUMNS: &[Column] = &[left("REFERENCE")];
+        let mut table = Table::new(COLUMNS);
         let text = table.rows(&[vec!["\u{1b}[2Jx\r\ny\u{9b}31m".to_owned()]]);
         assert!(!text.trim_end().lines().nth(1).unwrap().contains(char::is_control), "{text:?}");
         assert_eq!(text.lines().count(), 2);

@@ -4,7 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `lists`, `figures`, `pipeline`, `dead_letters` | the handlers |
+//! | `payments`, `accounts`, `lists`, `figures`, `pipeline`, `dead_letters`, `generator` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
@@ -25,6 +25,7 @@ mod extract;
 mod fields;
 mod figures;
 mod follow_ups;
+mod generator;
 mod lists;
 pub mod metrics;
 mod owners;
@@ -92,6 +93,8 @@ struct App {
     dead_letters: DeadLetters,
     phase: watch::Receiver<Option<Learned>>,
     status: Arc<GatewayStatus>,
+    /// `None`: not wanted.
+    generator: Option<generator::Generator>,
 }
 
 /// Serves until `shutdown`, then finishes the requests that were begun.
@@ -129,6 +132,7 @@ pub async fn run_with(
         wishes: wish::wishes(&args.pod),
         letters: Box::new(letters),
         names,
+        generator: args.generator,
     };
     info!(address = %args.gateway_listen, "serving");
     serve(listener, backends, phase, status, shutdown).await;
@@ -145,6 +149,8 @@ pub(crate) struct Backends {
     pub(crate) names: Names,
     /// What was acknowledged before this gateway began, and is not known to the stages yet.
     pub(crate) accepted: Vec<Intake>,
+    /// Whether `/v1/generator` may send.
+    pub(crate) generator: bool,
 }
 
 /// Serves on `listener` until `shutdown`, then finishes the requests that were begun.
@@ -155,13 +161,15 @@ pub(crate) async fn serve(
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let Backends { appender, peers, wishes, letters, names, accepted } = backends;
+    let Backends { appender, peers, wishes, letters, names, accepted, generator } = backends;
     let mut recent = Recent::default();
     for intake in &accepted {
         recent.acknowledge(intake, Instant::now());
     }
     let dead_letters = DeadLetters::new(letters, names);
-    let app = App { appender, peers, wishes, recent: Mutex::new(recent), dead_letters, phase, status };
+    let generator = generator.then(generator::Generator::default);
+    let recent = Mutex::new(recent);
+    let app = App { appender, peers, wishes, recent, dead_letters, phase, status, generator };
     server::serve(listener, router::router(Arc::new(app)), shutdown).await;
 }
 

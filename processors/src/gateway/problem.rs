@@ -124,6 +124,23 @@ impl Problem {
             .on("account")
     }
 
+    /// 400: no JSON, or not of the fields that are known.
+    pub(super) fn json_invalid(detail: &str) -> Failure {
+        Self::new(StatusCode::BAD_REQUEST, "json_invalid", "The request cannot be read", detail).on("body")
+    }
+
+    /// 400: a load that is not to be had.
+    pub(super) fn generator_invalid(field: &'static str, detail: &str) -> Failure {
+        let detail = format!("{field} {detail}");
+        Self::new(StatusCode::BAD_REQUEST, "generator_invalid", "The load is not to be had", detail).on(field)
+    }
+
+    /// 403: the gateway was started without a generator.
+    pub(super) fn generator_off() -> Failure {
+        let detail = "start the gateway with --generator or KPAY_GENERATOR=true";
+        Self::new(StatusCode::FORBIDDEN, "generator_off", "The generator is off", detail)
+    }
+
     /// 400: the connection ended within the body.
     pub(super) fn body_incomplete() -> Failure {
         let detail = "the body ended early";

@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
-use super::{App, accounts, dead_letters, figures, follow_ups, lists, payments, pipeline};
+use super::{App, accounts, dead_letters, figures, follow_ups, generator, lists, payments, pipeline};
 
 /// Longer than the longest wait with all that may come before.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
@@ -37,6 +37,7 @@ const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/pa
         (name = "metrics", description = "What was done, and how fast"),
         (name = "pipeline", description = "The pipeline as a whole"),
         (name = "dead letters", description = "Records that no stage could read: see and replay them"),
+        (name = "generator", description = "A load of the gateway's own, where it was started with one"),
     ),
 )]
 struct Description;
@@ -66,6 +67,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(dead_letters::show))
         .routes(routes!(dead_letters::replay))
         .routes(routes!(dead_letters::replay_many))
+        .routes(routes!(generator::start))
+        .routes(routes!(generator::get))
+        .routes(routes!(generator::stop))
 }
 
 /// The description of the API as `OpenAPI` 3.1, indented.

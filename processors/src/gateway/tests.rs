@@ -3,6 +3,7 @@
 mod accounts;
 mod dead_letters;
 mod edges;
+mod generator;
 mod lists;
 mod payments;
 mod pipeline;
@@ -166,11 +167,15 @@ fn learned(phase: Phase) -> Learned {
 }
 
 fn gateway() -> Gateway {
-    gateway_with(Arc::default())
+    gateway_with(Arc::default(), Some(super::generator::Generator::default()))
 }
 
-/// Over dead letters that another gateway has as well.
-fn gateway_with(shelf: Arc<Mutex<Shelf>>) -> Gateway {
+fn gateway_without_generator() -> Gateway {
+    gateway_with(Arc::default(), None)
+}
+
+/// Over dead letters that another gateway may have as well.
+fn gateway_with(shelf: Arc<Mutex<Shelf>>, generator: Option<super::generator::Generator>) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
     let status: Arc<GatewayStatus> = Arc::default();
@@ -182,6 +187,7 @@ fn gateway_with(shelf: Arc<Mutex<Shelf>>) -> Gateway {
         dead_letters: DeadLetters::new(Box::new(Arc::clone(&shelf)), Names { prefix: "t.".to_owned() }),
         phase,
         status: Arc::clone(&status),
+        generator,
     };
     Gateway { router: router::router(Arc::new(app)), twin, shelf, phase: sender, status }
 }

@@ -68,7 +68,7 @@ impl Amounts {
                 // How many of 16 coins fall on heads is nearly normal with σ 2: so many octaves from the median, and evenly
                 // within the octave.
                 let heads = (random.next() & 0xffff).count_ones();
-                let scaled = i128::from(median) * i128::from(u64::MAX / 2 + random.next() / 2) >> 63;
+                let scaled = (i128::from(median) * i128::from(u64::MAX / 2 + random.next() / 2)) >> 63;
                 let octaves = if heads >= 8 { scaled << (heads - 8) } else { scaled >> (8 - heads) };
                 i64::try_from(octaves).unwrap_or(AMOUNT_MAX).clamp(1, AMOUNT_MAX)
             }

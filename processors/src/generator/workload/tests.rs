@@ -101,12 +101,9 @@ fn a_duplicate_is_an_exact_copy_of_one_before() {
     let mut seen: BTreeMap<&str, &Item> = BTreeMap::new();
     let mut copies = 0;
     for item in &items {
-        match seen.insert(item.id().as_str(), item) {
-            Some(before) => {
-                assert_eq!(before, item);
-                copies += 1;
-            }
-            None => {}
+        if let Some(before) = seen.insert(item.id().as_str(), item) {
+            assert_eq!(before, item);
+            copies += 1;
         }
     }
     assert!((9_500..10_500).contains(&copies), "{copies}");
