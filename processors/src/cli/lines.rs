@@ -147,15 +147,52 @@ fn account_of(body: &[u8]) -> String {
     value.get("id").and_then(Value::as_str).unwrap_or_default().chars().take(64).collect()
 }
 
+/// Every line ends in a newline alone: otherwise the reader of CSV counts the lines differently from file to file.
+struct Newlines<R> {
+    reader: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for Newlines<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while !self.ended && !into.is_empty() {
+            let length = self.reader.read(into)?;
+            let mut kept = 0;
+            for at in 0..length {
+                if let Some(byte) = into.get(at).copied().filter(|byte| *byte != b'\r')
+                    && let Some(place) = into.get_mut(kept)
+                {
+                    *place = byte;
+                    kept += 1;
+                }
+            }
+            if length == 0 {
+                self.ended = true;
+                if let Some(place) = into.first_mut() {
+                    *place = b'\n';
+                }
+                return Ok(1);
+            }
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+        Ok(0)
+    }
+}
+
 struct CsvLines<R: Read> {
-    records: csv::StringRecordsIntoIter<R>,
+    records: csv::StringRecordsIntoIter<Newlines<R>>,
     columns: Vec<String>,
 }
 
 impl<R: BufRead> CsvLines<R> {
     fn open(reader: R) -> Result<Self, CliError> {
         // Every record is checked against the header here, so that a wrong one names its line and the next is read.
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(reader);
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(Newlines { reader, ended: false });
         let header = reader.headers().map_err(|error| CliError::Usage(format!("the header: {error}")))?;
         let columns: Vec<String> = header.iter().map(str::to_owned).collect();
         let unknown = columns.iter().find(|column| !COLUMNS.contains(&column.as_str()));
@@ -207,21 +244,18 @@ impl<R: BufRead> Iterator for CsvLines<R> {
     type Item = io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.records.next()? {
-            Ok(record) => {
-                let number = record.position().map_or(0, csv::Position::line);
-                Some(Ok(self.line(number, &record)))
-            }
-            Err(error) => {
-                let number = error.position().map_or(0, csv::Position::line);
-                match error.into_kind() {
-                    csv::ErrorKind::Io(error) => Some(Err(error)),
-                    kind => {
-                        let refusal = Refusal::new("csv_invalid", told(&kind));
-                        Some(Ok(Line { number, account: String::new(), body: Err(refusal) }))
-                    }
+        let record = self.records.next()?;
+        // The newline behind the record is read by now.
+        let number = self.records.reader().position().line().saturating_sub(1);
+        match record {
+            Ok(record) => Some(Ok(self.line(number, &record))),
+            Err(error) => match error.into_kind() {
+                csv::ErrorKind::Io(error) => Some(Err(error)),
+                kind => {
+                    let refusal = Refusal::new("csv_invalid", told(&kind));
+                    Some(Ok(Line { number, account: String::new(), body: Err(refusal) }))
                 }
-            }
+            },
         }
     }
 }

@@ -121,7 +121,7 @@ impl Drive {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use futures::FutureExt;
     use parking_lot::Mutex;
@@ -143,6 +143,7 @@ mod tests {
         kept: Arc<Kept>,
         stats: Arc<Stats>,
         open: Arc<AtomicBool>,
+        asked: Arc<AtomicU64>,
         stop: watch::Sender<bool>,
         task: tokio::task::JoinHandle<()>,
     }
@@ -150,26 +151,29 @@ mod tests {
     fn begin(settings: &Settings, open: bool) -> Begun {
         let (stop, stopped) = watch::channel(false);
         let (kept, stats) = (Arc::<Kept>::default(), Arc::<Stats>::default());
-        let open = Arc::new(AtomicBool::new(open));
+        let (open, asked) = (Arc::new(AtomicBool::new(open)), Arc::<AtomicU64>::default());
         let drive = Drive {
             sink: Arc::clone(&kept) as Arc<dyn Sink>,
             stats: Arc::clone(&stats),
             concurrency: 4,
             open: {
-                let open = Arc::clone(&open);
-                Arc::new(move || open.load(Ordering::Relaxed))
+                let (open, asked) = (Arc::clone(&open), Arc::clone(&asked));
+                Arc::new(move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    open.load(Ordering::Relaxed)
+                })
             },
             stop: stopped,
         };
         let plan = Arc::new(settings.plan("r").unwrap());
-        Begun { kept, stats, open, stop, task: tokio::spawn(async move { drive.run(&plan).await }) }
+        Begun { kept, stats, open, asked, stop, task: tokio::spawn(async move { drive.run(&plan).await }) }
     }
 
     #[tokio::test]
     async fn it_opens_the_accounts_and_sends_exactly_as_many_as_asked_for() {
         let settings =
             Settings { rate: 100_000, accounts: 3, funding: Some(5), count: Some(50), ..Settings::default() };
-        let Begun { kept, stats, task, .. } = begin(&settings, true);
+        let Begun { kept, stats, stop: _stop, task, .. } = begin(&settings, true);
         task.await.unwrap();
         let mut ids = kept.0.lock().clone();
         let payments = ids.split_off(3);
@@ -182,9 +186,9 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_sent_while_the_intake_is_closed_and_a_stop_ends_it() {
         let settings = Settings { rate: 100_000, ..Settings::default() };
-        let Begun { kept, open, stop, task, .. } = begin(&settings, false);
-        for _ in 0..20 {
-            tokio::time::sleep(TICK).await;
+        let Begun { kept, open, asked, stop, task, .. } = begin(&settings, false);
+        while asked.load(Ordering::Relaxed) < 20 {
+            tokio::task::yield_now().await;
         }
         assert_eq!(kept.0.lock().len(), 0);
         open.store(true, Ordering::Relaxed);

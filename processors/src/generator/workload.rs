@@ -66,9 +66,10 @@ impl Amounts {
             }
             Self::Median(median) => {
                 // How many of 16 coins fall on heads is nearly normal with σ 2: so many octaves from the median, and evenly
-                // within the octave.
+                // within the octave, from two thirds of the median to four thirds in the middle one.
                 let heads = (random.next() & 0xffff).count_ones();
-                let scaled = (i128::from(median) * i128::from(u64::MAX / 2 + random.next() / 2)) >> 63;
+                let scaled =
+                    (i128::from(median) * 2 / 3 * i128::from(u64::MAX / 2 + random.next() / 2)) >> 63;
                 let octaves = if heads >= 8 { scaled << (heads - 8) } else { scaled >> (8 - heads) };
                 i64::try_from(octaves).unwrap_or(AMOUNT_MAX).clamp(1, AMOUNT_MAX)
             }

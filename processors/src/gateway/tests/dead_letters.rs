@@ -257,7 +257,7 @@ async fn a_replay_goes_back_once_and_says_who_and_why() {
     let told = again.json();
     assert_eq!((&told["status"], &told["replay"]), (&json!("already_replayed"), &done.json()["replay"]));
     // Also by a gateway that has just started.
-    let fresh = gateway_with(Arc::clone(&gateway.shelf));
+    let fresh = gateway_with(Arc::clone(&gateway.shelf), None);
     assert_eq!(fresh.replay(&id).await.json()["status"], "already_replayed");
     assert_eq!(gateway.count(), 1);
     {
@@ -330,7 +330,7 @@ async fn whatever_happens_to_a_replay_its_repetition_has_one_effect() {
 #[tokio::test]
 async fn two_gateways_that_replay_at_one_time_move_the_money_once() {
     let gateway = gateway();
-    let other = gateway_with(Arc::clone(&gateway.shelf));
+    let other = gateway_with(Arc::clone(&gateway.shelf), None);
     let ids: Vec<String> =
         (1..=30).map(|at_ms| gateway.letter(at_ms, "enum_unknown", StageName::Account, &debit())).collect();
     let all = r#"{"by": "otto", "reason": "all"}"#;

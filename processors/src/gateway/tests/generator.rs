@@ -24,8 +24,9 @@ async fn a_load_waits_for_the_intake_and_ends_when_it_is_stopped() {
     let gateway = gateway();
     gateway.phase.send_replace(Some(learned(Phase::Paused)));
     gateway.post("/v1/generator", r#"{"rate": 5000}"#).await;
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
+    // At 5,000/s a hundred would be due by then.
+    while gateway.get("/v1/generator").await.json()["elapsedMs"].as_u64() < Some(20) {
+        tokio::task::yield_now().await;
     }
     assert_eq!(gateway.appended().len(), 0, "while paused");
     gateway.phase.send_replace(Some(learned(Phase::Running)));
