@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kpay_domain::{AccountCommand, Action, Intake, Payment};
+use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Policy};
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use serde_json::{Value, json};

@@ -553,3 +553,21 @@ pub struct PipelineView {
     /// Confirmed payments of this day (UTC).
     pub confirmed_today: Option<Sum>,
 }
+
+/// The pipeline as a whole, with what it does at this moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({
+    "phase": "Running", "desiredPhase": "Running", "epoch": 3,
+    "inFlight": {"count": 2, "value": {"USD": 2468}}, "confirmedToday": {"count": 9000, "value": {"USD": 123_400}},
+    "perSecond": 512.0, "latencyP99Ms": 21.5
+}))]
+pub struct PipelineEvent {
+    /// As of `GET /v1/pipeline`.
+    #[serde(flatten)]
+    pub pipeline: PipelineView,
+    /// Finished per second over the last ten seconds.
+    pub per_second: Option<f64>,
+    /// From accepted to finished, the 99th percentile over the last ten seconds; of several pods the worst one's.
+    pub latency_p99_ms: Option<f64>,
+}

@@ -8,6 +8,8 @@
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
+//! | `events` | the pipeline's figures, second by second |
+//! | `page` | the page for browsers |
 //! | `accept` | what taking in a payment and a command have in common |
 //! | `recent` | what was accepted lately |
 //! | `append` | payment.incoming |
@@ -21,6 +23,7 @@ mod answer;
 pub(crate) mod append;
 pub(crate) mod dead_letters;
 pub mod dto;
+mod events;
 mod extract;
 mod fields;
 mod figures;
@@ -29,6 +32,7 @@ mod generator;
 mod lists;
 pub mod metrics;
 mod owners;
+mod page;
 mod params;
 mod payments;
 pub(crate) mod peers;
@@ -54,6 +58,7 @@ use tracing::info;
 use self::append::{Appender, KafkaAppender};
 use self::dead_letters::log::LetterLog;
 use self::dead_letters::{DeadLetters, KafkaLetters};
+use self::events::Events;
 use self::metrics::Metrics;
 use self::owners::Directory;
 use self::peers::{HttpPeers, Peers};
@@ -95,6 +100,7 @@ struct App {
     status: Arc<GatewayStatus>,
     /// `None`: not wanted.
     generator: Option<generator::Generator>,
+    events: Events,
 }
 
 /// Serves until `shutdown`, then finishes the requests that were begun.
@@ -168,9 +174,15 @@ pub(crate) async fn serve(
     }
     let dead_letters = DeadLetters::new(letters, names);
     let generator = generator.then(generator::Generator::default);
-    let recent = Mutex::new(recent);
-    let app = App { appender, peers, wishes, recent, dead_letters, phase, status, generator };
-    server::serve(listener, router::router(Arc::new(app)), shutdown).await;
+    let (recent, events) = (Mutex::new(recent), Events::default());
+    let app = App { appender, peers, wishes, recent, dead_letters, phase, status, generator, events };
+    let app = Arc::new(app);
+    let stopping = Arc::clone(&app);
+    let shutdown = async move {
+        shutdown.await;
+        stopping.events.stop();
+    };
+    server::serve(listener, router::router(app), shutdown).await;
 }
 
 #[cfg(test)]

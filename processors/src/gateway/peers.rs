@@ -133,7 +133,10 @@ struct ControlPartition {
 }
 
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ControlFigures {
+    per_second: Option<f64>,
+    latency_p99_ms: Option<f64>,
     today: Sum,
 }
 
@@ -168,6 +171,26 @@ impl Controls {
         }
         Some(sum)
     }
+
+    /// What the stage measures; `None` when a pod does not say.
+    pub(super) fn rates(&self) -> Option<Rates> {
+        let mut rates = Rates { per_second: 0.0, latency_p99_ms: 0.0 };
+        for pod in &self.pods {
+            let figures = pod.figures.as_ref()?;
+            rates.per_second += figures.per_second?;
+            rates.latency_p99_ms = rates.latency_p99_ms.max(figures.latency_p99_ms?);
+        }
+        Some(rates)
+    }
+}
+
+/// What the confirmed stage measures over the last seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rates {
+    /// Finished per second, of all pods.
+    pub(super) per_second: f64,
+    /// The worst pod's 99th percentile, in milliseconds.
+    pub(super) latency_p99_ms: f64,
 }
 
 /// The pods of the stages.

@@ -9,9 +9,10 @@ use kpay_crds::DesiredPhase;
 
 use super::App;
 use super::answer::Json;
-use super::dto::{NewPause, PipelineView, Sum};
+use super::dto::{NewPause, PipelineEvent, PipelineView, Sum};
 use super::extract::OptionalJson;
 use super::fields;
+use super::peers::Controls;
 use super::problem::{Failure, Problem, Rejected};
 use super::wish::{Wish, WishError};
 use crate::names::StageName;
@@ -29,25 +30,38 @@ const REASON_BYTES_MAX: usize = 256;
     responses((status = 200, body = PipelineView, description = "The pipeline")),
 )]
 pub(super) async fn get(State(app): State<Arc<App>>) -> Json<PipelineView> {
-    Json(view(&app).await)
+    Json(look(&app).await.0)
 }
 
-async fn view(app: &App) -> PipelineView {
+/// The same, with what the confirmed stage measures.
+pub(super) async fn figures(app: &App) -> PipelineEvent {
+    let (pipeline, confirmed) = look(app).await;
+    let rates = confirmed.and_then(|controls| controls.rates());
+    PipelineEvent {
+        pipeline,
+        per_second: rates.map(|rates| rates.per_second),
+        latency_p99_ms: rates.map(|rates| rates.latency_p99_ms),
+    }
+}
+
+/// The pipeline, and the reports of the confirmed stage that it is made of.
+async fn look(app: &App) -> (PipelineView, Option<Controls>) {
     let learned = *app.phase.borrow();
     // What is finished is read first: what is accepted can only have grown since, so the difference is never below 0.
     let confirmed = app.peers.controls(StageName::Confirmed).await.ok();
     let inflight = app.peers.controls(StageName::Inflight).await.ok();
     let accepted = inflight.and_then(|controls| controls.progress());
-    let finished = confirmed.as_ref().and_then(super::peers::Controls::progress);
-    PipelineView {
+    let finished = confirmed.as_ref().and_then(Controls::progress);
+    let view = PipelineView {
         phase: learned.map(|learned| learned.phase.to_string()),
         desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
         epoch: learned.map(|learned| learned.epoch),
         in_flight: accepted
             .zip(finished)
             .and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
-        confirmed_today: confirmed.and_then(|controls| controls.today()),
-    }
+        confirmed_today: confirmed.as_ref().and_then(Controls::today),
+    };
+    (view, confirmed)
 }
 
 /// Pause the pipeline: stop the intake and finish what is in flight.
@@ -104,7 +118,7 @@ async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
         }
     })?;
     // What was wished is kept by now, though perhaps not yet learned.
-    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..view(app).await };
+    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..look(app).await.0 };
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }
 

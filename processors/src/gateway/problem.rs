@@ -283,6 +283,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "owner_unavailable", title, detail)
     }
 
+    /// 503: as many follow the events as may.
+    pub(super) fn too_many_listeners() -> Failure {
+        let detail = "too many clients follow the events; GET /v1/pipeline says the same once";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", "Too many listeners", detail)
+    }
+
     /// 503: too slow.
     pub(super) fn timed_out() -> Failure {
         let detail = "the request took too long; send the same request, with the same id, again";

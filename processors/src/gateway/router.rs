@@ -14,13 +14,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
-use super::{App, accounts, dead_letters, figures, follow_ups, generator, lists, payments, pipeline};
+use super::{
+    App, accounts, dead_letters, events, figures, follow_ups, generator, lists, page, payments, pipeline,
+};
 
-/// Longer than the longest wait with all that may come before.
+/// Longer than the longest wait with all that may come before. Until the answer begins: events go on for longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
-const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
-    POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
-    GET /v1/dead-letters, GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume; described by /openapi.json\n";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -70,6 +69,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(generator::start))
         .routes(routes!(generator::get))
         .routes(routes!(generator::stop))
+        .routes(routes!(events::follow))
 }
 
 /// The description of the API as `OpenAPI` 3.1, indented.
@@ -84,7 +84,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let description: Arc<str> = openapi_json().into();
     let (routes, _) = documented().split_for_parts();
     routes
-        .route("/", get(async || INDEX))
+        .route("/", get(page::index))
+        .route("/assets/{name}", get(page::asset))
         .route(
             "/openapi.json",
             get(async move || ([(header::CONTENT_TYPE, "application/json")], description.to_string())),

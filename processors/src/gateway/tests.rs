@@ -5,6 +5,7 @@ mod dead_letters;
 mod edges;
 mod generator;
 mod lists;
+mod events;
 mod payments;
 mod pipeline;
 
@@ -52,6 +53,8 @@ struct Twin {
     minutes: Option<Vec<Minute>>,
     wishes: Vec<Wish>,
     wish_fails: Option<WishError>,
+    /// How often the controls were asked for.
+    controls_asked: usize,
 }
 
 impl Twin {
@@ -134,7 +137,9 @@ impl Peers for Shared {
     }
 
     fn controls(&self, stage: StageName) -> BoxFuture<'_, Result<Controls, AskError>> {
-        let controls = self.0.lock().controls.get(&stage).cloned();
+        let mut twin = self.0.lock();
+        twin.controls_asked += 1;
+        let controls = twin.controls.get(&stage).cloned();
         async move { controls.ok_or(AskError::NoOwner) }.boxed()
     }
 }
@@ -155,6 +160,7 @@ impl Wishes for Shared {
 
 /// A gateway over the twin.
 struct Gateway {
+    app: Arc<App>,
     router: axum::Router,
     twin: Arc<Mutex<Twin>>,
     shelf: Arc<Mutex<Shelf>>,
@@ -188,8 +194,10 @@ fn gateway_with(shelf: Arc<Mutex<Shelf>>, generator: Option<super::generator::Ge
         phase,
         status: Arc::clone(&status),
         generator,
+        events: super::events::Events::default(),
     };
-    Gateway { router: router::router(Arc::new(app)), twin, shelf, phase: sender, status }
+    let app = Arc::new(app);
+    Gateway { router: router::router(Arc::clone(&app)), app, twin, shelf, phase: sender, status }
 }
 
 /// An answer, read.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn controls(json: &Value) -> Controls {
+pub(super) fn controls(json: &Value) -> Controls {
     let pod = serde_json::from_value(json.clone()).unwrap();
     Controls { partitions: 1, pods: vec![pod] }
 }
