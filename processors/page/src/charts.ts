@@ -72,7 +72,7 @@ export class Tile {
         y: { range: (_, __, max) => [0, Math.max(1, max * 1.15)] },
       },
       axes: [
-        { ...axis, size: 20, space: 70, grid: { show: false } },
+        { ...axis, size: 20, space: 50, grid: { show: false } },
         {
           ...axis,
           size: 44,

@@ -76,7 +76,8 @@ export function required(form: HTMLFormElement, name: string, what: string): str
 /** Runs `send` when the form is submitted, one at a time, and shows what went wrong at the field it concerns. */
 export function onSubmit(form: HTMLFormElement, send: () => Promise<void>): void {
   const message = form.querySelector<HTMLElement>(".error");
-  if (message) message.id ||= `${form.id}-error`;
+  // Not `form.id`: a field of that name hides it.
+  if (message) message.id ||= `${form.getAttribute("id")}-error`;
   let busy = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
