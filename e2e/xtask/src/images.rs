@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::instance::Instance;
 use crate::steps::step;
-use crate::{packages, process, tools};
+use crate::{packages, page, process, tools};
 
 /// An image holds one binary and what it needs; more than this means that something else slipped in.
 const IMAGE_BYTES_MAX: u64 = 60 * 1024 * 1024;
@@ -54,17 +54,23 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
     Ok(folder)
 }
 
-/// Builds these packages for release, and says where they are.
+/// Builds these packages for release, the page first, and says where they are.
 pub(crate) fn release(instance: &Instance, packages: &[&str]) -> Result<PathBuf> {
+    page::build_if_possible(instance);
     let mut cargo = Command::new("cargo");
     cargo.current_dir(&instance.repo).args(["build", "--release", "--locked"]);
     cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     process::run(&mut cargo)?;
+    Ok(target(instance)?.join("release"))
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(instance: &Instance) -> Result<PathBuf> {
     let mut metadata = Command::new("cargo");
     metadata.current_dir(&instance.repo).args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
     let metadata: serde_json::Value = serde_json::from_str(&process::output(&mut metadata)?)?;
     let target = metadata.get("target_directory").and_then(serde_json::Value::as_str);
-    Ok(Path::new(target.context("cargo metadata names no target directory")?).join("release"))
+    Ok(target.context("cargo metadata names no target directory")?.into())
 }
 
 /// An image that can be built: everything that goes into it lies in `work`.

@@ -8,6 +8,7 @@ mod images;
 mod instance;
 mod kafka;
 mod packages;
+mod page;
 mod process;
 mod steps;
 mod tiers;

@@ -16,6 +16,8 @@ type Needed = (&'static str, &'static str);
 pub(crate) const BUILD: &[Needed] =
     &[("gcc", "gcc"), ("g++", "g++"), ("make", "make"), ("pkg-config", "pkg-config"), ("strip", "binutils")];
 pub(crate) const JAVA: &[Needed] = &[("java", "default-jre-headless"), ("mvn", "maven")];
+/// What the page is tested in.
+pub(crate) const BROWSER: &[Needed] = &[("/usr/bin/chromium", "chromium")];
 pub(crate) const CLUSTER: &[Needed] = &[
     ("containerd", "containerd"),
     ("ctr", "containerd"),

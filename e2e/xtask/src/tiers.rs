@@ -2,6 +2,7 @@
 //! passes by testing nothing.
 
 mod chart;
+mod page;
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ const TIERS: &[Tier] = &[
     Tier { name: "unit", about: "tables, properties, simulation: needs nothing", run: unit },
     Tier { name: "chart", about: "the Helm chart renders, and refuses wrong values", run: chart::run },
     Tier { name: "local", about: "kpay local, killed and paused", run: local },
+    Tier { name: "page", about: "the page in a browser, over kpay local", run: page::run },
     Tier { name: "kafka", about: "a real broker on loopback", run: kafka },
     Tier { name: "cluster", about: "a real API server, cluster and broker of its own", run: cluster },
 ];
@@ -49,6 +51,8 @@ pub(crate) fn test(instance: &Instance, args: &TestArgs) -> Result<ExitCode> {
     let chosen = choose(&args.tier)?;
     let context = Context { instance, args };
     packages::install(instance, packages::BUILD)?;
+    // First of all: kpay would be built anew when the page comes later.
+    crate::page::build_if_possible(instance);
     let mut results: Vec<(&Tier, Duration, Result<String>)> = Vec::new();
     for tier in chosen {
         println!("\n=== {}: {}", tier.name, tier.about);

@@ -20,6 +20,7 @@ export class Kpay {
     readonly pid: number,
     private readonly child: ChildProcess,
     private readonly folder: string,
+    private readonly said: () => string,
   ) {}
 
   static async start(): Promise<Kpay> {
@@ -37,18 +38,21 @@ export class Kpay {
     child.on("exit", () => reject(new Error(`kpay local has ended: ${said}`)));
     const timer = setTimeout(() => reject(new Error(`kpay local does not start: ${said}`)), START_MS);
     try {
-      return new Kpay(await promise, child.pid ?? 0, child, folder);
+      return new Kpay(await promise, child.pid ?? 0, child, folder, () => said);
     } finally {
       clearTimeout(timer);
     }
   }
 
+  /** Ends it, and expects that nobody who listens holds it up. */
   async stop(): Promise<void> {
     this.child.removeAllListeners("exit");
     const ended = once(this.child, "exit");
     this.child.kill("SIGTERM");
-    await ended;
+    const [code] = await ended;
     await rm(this.folder, { recursive: true });
+    if (code !== 0 || this.said().includes("still being answered"))
+      throw new Error(`ended with ${code}: ${this.said()}`);
   }
 
   async post(path: string, body: unknown, waitS?: number): Promise<Record<string, unknown>> {
