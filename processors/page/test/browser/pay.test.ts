@@ -77,10 +77,10 @@ test("an account is opened, funded and looked at", async () => {
     await open.getByLabel("Funding").fill("5000");
     await open.getByRole("button", { name: "Open" }).click();
     const account = page.locator("#account");
-    await account.getByText("¥5,000").waitFor();
+    await account.locator("[data-balance='5000']").filter({ hasText: "¥5,000" }).waitFor();
     await account.getByLabel("Fund with JPY").fill("250");
     await account.getByRole("button", { name: "Fund" }).click();
-    await account.getByText("¥5,250").first().waitFor();
+    await account.locator("[data-balance='5250']").filter({ hasText: "¥5,250" }).waitFor();
     await page.getByLabel("Account id").fill("nobody");
     await page.getByRole("button", { name: "Show", exact: true }).first().click();
     await account.getByText("no account has this id").waitFor();
