@@ -3,9 +3,9 @@
 mod accounts;
 mod dead_letters;
 mod edges;
+mod events;
 mod generator;
 mod lists;
-mod events;
 mod payments;
 mod pipeline;
 

@@ -192,7 +192,7 @@ impl Workload {
     pub fn opening(&self, number: u64, funding_minor: i64) -> Result<Intake, IdError> {
         let account = account(number)?;
         Ok(Intake::Account(AccountCommand {
-            id: kpay_domain::intake::default_open_id(&account),
+            id: kpay_domain::intake::default_id("open", account.as_str()),
             account,
             occurred_at_ms: None,
             action: Action::Open { currency: Some(self.spec.currency), funding_minor },
@@ -219,6 +219,7 @@ impl Workload {
             reference: None,
             attributes: Attributes::default(),
             occurred_at_ms: None,
+            refund: None,
         };
         match invalid {
             None | Some(Invalid::Unreadable) => {}

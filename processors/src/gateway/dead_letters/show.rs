@@ -95,6 +95,10 @@ fn decoded(value: &[u8], source: Option<StageName>) -> Option<Value> {
                 Command::Credit { payment, .. } => ("credit", Intake::Payment(payment.clone())),
                 Command::Reverse { payment, .. } => ("reverse", Intake::Payment(payment.clone())),
                 Command::Account { command, .. } => ("account", Intake::Account(command.clone())),
+                Command::Settled { payment, account } => {
+                    let (payment, account) = (payment.as_str(), account.as_str());
+                    return Some(json!({"step": "settled", "account": account, "payment": payment}));
+                }
             };
             let account = command.account_id().as_str();
             Some(json!({"step": step, "account": account, "of": asked(&of)}))

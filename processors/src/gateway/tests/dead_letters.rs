@@ -170,6 +170,7 @@ fn debit() -> Vec<u8> {
         reference: None,
         attributes: Attributes::default(),
         occurred_at_ms: None,
+        refund: None,
     };
     let mut bytes = Vec::new();
     Command::Debit { payment, accepted_at_ms: 1 }.encode(&mut bytes);
