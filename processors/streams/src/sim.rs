@@ -13,6 +13,7 @@
 
 mod cluster;
 mod group;
+mod journal;
 mod log;
 mod member;
 mod partition;
@@ -21,6 +22,7 @@ mod state;
 mod transaction;
 
 pub use cluster::SimCluster;
+pub use journal::Decided;
 pub use log::{Identity, SimLog};
 pub use partition::SimRecord;
 pub use rng::Rng;

@@ -6,6 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::Faults;
 use super::group::Group;
+use super::journal::Decided;
 use super::partition::{Partition, SimRecord};
 use super::state::State;
 use super::transaction::Phase;
@@ -56,19 +57,48 @@ impl SimCluster {
 
     /// Appends outside any transaction, as a client of the pipeline does.
     pub fn produce(&self, topic: &str, partition: i32, key: &[u8], value: &[u8]) {
+        self.produce_with_headers(topic, partition, key, value, Vec::new());
+    }
+
+    /// As [`SimCluster::produce`], with headers. Says at which offset; `None` when there is no such partition.
+    pub fn produce_with_headers(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: &[u8],
+        headers: Vec<(String, Vec<u8>)>,
+    ) -> Option<i64> {
         let mut state = self.lock();
         let timestamp_ms = state.now_ms;
+        let index = state.topic(topic)?;
+        let found = state.partition_mut(index, partition)?;
+        let (key, value) = (key.to_vec(), Some(value.to_vec()));
+        let record = SimRecord { partition, offset: 0, timestamp_ms, key, value, headers };
+        Some(found.append(record, None).offset)
+    }
+
+    /// Begins to note each transaction when it is decided to be committed, for [`SimCluster::take_journal`].
+    pub fn keep_journal(&self) {
+        self.lock().journal.get_or_insert_default();
+    }
+
+    /// What was decided since the last call, in the order of the decisions.
+    pub fn take_journal(&self) -> Vec<Decided> {
+        self.lock().journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The number of a topic in the journal.
+    pub fn topic_number(&self, topic: &str) -> Option<usize> {
+        self.lock().topic(topic)
+    }
+
+    /// Keeps only the last record of each key, as compaction does sooner or later.
+    pub fn compact(&self, topic: &str, partition: i32) {
+        let mut state = self.lock();
         let Some(index) = state.topic(topic) else { return };
         if let Some(found) = state.partition_mut(index, partition) {
-            let record = SimRecord {
-                partition,
-                offset: 0,
-                timestamp_ms,
-                key: key.to_vec(),
-                value: Some(value.to_vec()),
-                headers: Vec::new(),
-            };
-            found.append(record, None);
+            found.compact();
         }
     }
 
@@ -100,6 +130,11 @@ impl SimCluster {
             Some((_, offset)) => Some((offset.next, offset.metadata.clone())),
             None => state.groups.get(group)?.committed(partition).cloned(),
         }
+    }
+
+    /// The committed offset of a group, as its members are told it: once its marker is written.
+    pub fn marked_offset(&self, group: &str, partition: i32) -> Option<i64> {
+        self.lock().groups.get(group)?.committed(partition).map(|(offset, _)| *offset)
     }
 
     /// Commits an offset outside any transaction: for seeding, and for faults that a test plants.

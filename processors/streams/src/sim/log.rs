@@ -318,9 +318,13 @@ impl Log for SimLog {
             value: record.value.map(<[u8]>::to_vec),
             headers: record.headers.to_vec(),
         };
-        partition.append(appended, Some(producer));
+        let appended = partition.append(appended, Some(producer));
+        let journaled = state.journal.is_some();
         if let Some(found) = state.producers.get_mut(producer) {
             found.partitions.insert((topic, record.partition));
+            if journaled {
+                found.records.push((topic, appended));
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! One partition of a simulated topic: entries with their outcome, control records included. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::state::ProducerIndex;
@@ -60,13 +60,15 @@ impl Partition {
     }
 
     /// Appends; the offset of `record` is set here.
-    pub(super) fn append(&mut self, mut record: SimRecord, writer: Option<ProducerIndex>) {
+    pub(super) fn append(&mut self, mut record: SimRecord, writer: Option<ProducerIndex>) -> Arc<SimRecord> {
         record.offset = self.end();
         if let Some(writer) = writer {
             self.open.entry(writer).or_insert(record.offset);
         }
         let outcome = writer.map_or(Outcome::Committed, Outcome::Open);
-        self.entries.push_back(Entry { record: Some(Arc::new(record)), outcome });
+        let record = Arc::new(record);
+        self.entries.push_back(Entry { record: Some(Arc::clone(&record)), outcome });
+        record
     }
 
     /// Writes the marker of a transaction.
@@ -125,6 +127,17 @@ impl Partition {
         let gone = self.index(offset);
         self.entries.drain(..gone);
         self.first = self.first.max(offset);
+    }
+
+    /// Compaction: of what is committed below the last stable offset, only the last record of each key stays.
+    pub(super) fn compact(&mut self) {
+        let end = self.index(self.stable());
+        let mut kept: HashSet<Vec<u8>> = HashSet::new();
+        for entry in self.entries.range_mut(..end).rev().filter(|e| e.outcome == Outcome::Committed) {
+            if entry.record.as_ref().is_some_and(|record| !kept.insert(record.key.clone())) {
+                entry.record = None;
+            }
+        }
     }
 
     fn index(&self, offset: i64) -> usize {

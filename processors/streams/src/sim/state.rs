@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Faults;
 use super::group::Group;
+use super::journal::Decided;
 use super::partition::Partition;
 use super::rng::Rng;
 use super::transaction::{Phase, Producer};
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) producers: Vec<Producer>,
     pub(super) producer_ids: BTreeMap<String, ProducerIndex>,
+    pub(super) journal: Option<Vec<Decided>>,
     events: BTreeMap<(i64, u64), Event>,
     event_count: u64,
 }
@@ -65,6 +67,7 @@ impl State {
             groups: BTreeMap::new(),
             producers: Vec::new(),
             producer_ids: BTreeMap::new(),
+            journal: None,
             events: BTreeMap::new(),
             event_count: 0,
         }

@@ -1,7 +1,10 @@
 //! The transaction coordinator: epochs, outcomes, and markers that arrive one by one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use super::journal::Decided;
+use super::partition::SimRecord;
 use super::state::{Event, ProducerIndex, State, Target};
 use crate::log::{LogError, Offset};
 
@@ -27,11 +30,19 @@ pub(super) struct Producer {
     pub(super) partitions: BTreeSet<(usize, i32)>,
     /// Offsets by group, with what they carry.
     pub(super) offsets: Vec<(String, Offset)>,
+    /// What the open transaction appended, in order, while a journal is kept.
+    pub(super) records: Vec<(usize, Arc<SimRecord>)>,
 }
 
 impl Producer {
     pub(super) fn new() -> Self {
-        Self { epoch: 0, phase: Phase::Idle, partitions: BTreeSet::new(), offsets: Vec::new() }
+        Self {
+            epoch: 0,
+            phase: Phase::Idle,
+            partitions: BTreeSet::new(),
+            offsets: Vec::new(),
+            records: Vec::new(),
+        }
     }
 }
 
@@ -81,6 +92,10 @@ impl State {
         let Some(found) = self.producers.get_mut(producer) else { return };
         if !matches!(found.phase, Phase::Open { .. }) {
             return;
+        }
+        let records = std::mem::take(&mut found.records);
+        if let Some(journal) = self.journal.as_mut().filter(|_| commit) {
+            journal.push(Decided { at_ms: self.now_ms, records, offsets: found.offsets.clone() });
         }
         let mut targets: Vec<Target> =
             found.partitions.iter().map(|&(topic, partition)| Target::Partition(topic, partition)).collect();

@@ -1,0 +1,148 @@
+//! Each account's chain of entries, and the sums over all of them.
+
+use std::collections::BTreeMap;
+
+use kpay_domain::{Account, AccountStatus, EntryKind, LedgerEntry, Reason, StatusChange};
+
+use super::{Checked, wrong};
+use crate::request::Body;
+
+/// The accounts as the ledger tells them.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    by_id: BTreeMap<String, (i32, Account)>,
+    /// By currency: what the accounts hold, what is between two of them, what came from outside.
+    held: BTreeMap<&'static str, i128>,
+    flying: BTreeMap<&'static str, i128>,
+    funded: BTreeMap<&'static str, i128>,
+}
+
+/// The currencies that accounts may have.
+fn name(currency: &str) -> &'static str {
+    match currency {
+        "USD" => "USD",
+        "EUR" => "EUR",
+        _ => "other",
+    }
+}
+
+impl Accounts {
+    pub(super) fn get(&self, account: &str) -> Option<&Account> {
+        self.by_id.get(account).map(|(_, account)| account)
+    }
+
+    pub(super) fn held(&self, account: &str) -> Option<(i64, &'static str)> {
+        self.get(account).map(|a| (a.balance_minor, name(a.currency.as_str())))
+    }
+
+    /// The accounts of a partition.
+    pub(super) fn of(&self, partition: i32) -> impl Iterator<Item = (&String, &Account)> {
+        self.by_id.iter().filter(move |(_, (of, _))| *of == partition).map(|(id, (_, account))| (id, account))
+    }
+
+    /// One entry later.
+    pub(super) fn apply(&mut self, partition: i32, entry: &LedgerEntry, body: &Body) -> Checked {
+        let id = entry.account.as_str();
+        let before = self.by_id.get(id).copied();
+        let version = before.map_or(0, |(_, b)| b.version) + 1;
+        if entry.version != version {
+            return wrong("version", format!("{id} has version {} after {}", entry.version, version - 1));
+        }
+        let opens = entry.kind == EntryKind::Opened;
+        let of = entry.amount.currency;
+        if opens != before.is_none() || before.is_some_and(|(p, b)| p != partition || b.currency != of) {
+            return wrong("account", format!("{entry:?} after {before:?}"));
+        }
+        let was = before.map_or(0, |(_, b)| b.balance_minor);
+        if was.checked_add(entry.amount.minor) != Some(entry.balance_minor) {
+            return wrong("balance", format!("{entry:?} after {was}"));
+        }
+        if entry.balance_minor < 0 {
+            return wrong("floor", format!("{id} holds {}", entry.balance_minor));
+        }
+        let (status, sign) = match entry.kind {
+            EntryKind::Opened => (AccountStatus::Open, entry.amount.minor >= 0),
+            EntryKind::Funded | EntryKind::Credit => (AccountStatus::Open, entry.amount.minor > 0),
+            EntryKind::Debit => (AccountStatus::Open, entry.amount.minor < 0),
+            EntryKind::Reverse => {
+                (before.map_or(AccountStatus::Open, |(_, b)| b.status), entry.amount.minor > 0)
+            }
+            EntryKind::Frozen => (AccountStatus::Frozen, entry.amount.minor == 0),
+            EntryKind::Unfrozen => (AccountStatus::Open, entry.amount.minor == 0),
+            EntryKind::Closed => (AccountStatus::Closed, entry.amount.minor == 0 && was == 0),
+        };
+        if entry.status != status || !sign {
+            return wrong("entry", format!("{entry:?} after {before:?}"));
+        }
+        self.by_id.insert(id.to_owned(), (partition, entry.state()));
+        self.sum(entry, was, body)
+    }
+
+    /// Every cent is somewhere: in an account, or between a debit and its credit.
+    fn sum(&mut self, entry: &LedgerEntry, was: i64, body: &Body) -> Checked {
+        let currency = name(entry.amount.currency.as_str());
+        *self.held.entry(currency).or_default() += i128::from(entry.balance_minor) - i128::from(was);
+        let asked = match body {
+            Body::Payment { amount, .. } | Body::Fund { amount, .. } => *amount,
+            Body::Open { funding, .. } => *funding,
+            Body::Change { .. } => 0,
+        };
+        match entry.kind {
+            EntryKind::Opened | EntryKind::Funded => {
+                *self.funded.entry(currency).or_default() += i128::from(asked);
+            }
+            EntryKind::Debit => *self.flying.entry(currency).or_default() += i128::from(asked),
+            EntryKind::Credit | EntryKind::Reverse => {
+                *self.flying.entry(currency).or_default() -= i128::from(asked);
+            }
+            EntryKind::Frozen | EntryKind::Unfrozen | EntryKind::Closed => {}
+        }
+        let of = |sums: &BTreeMap<&str, i128>| sums.get(currency).copied().unwrap_or(0);
+        let (held, flying, funded) = (of(&self.held), of(&self.flying), of(&self.funded));
+        if held + flying != funded {
+            return wrong("sum", format!("{currency}: {held} held, {flying} on the way, {funded} funded"));
+        }
+        Ok(())
+    }
+
+    /// What is between two accounts.
+    pub(super) fn flying(&self) -> i128 {
+        self.flying.values().sum()
+    }
+
+    /// Why the account can take no part, if so.
+    pub(super) fn refuses(&self, account: &str, currency: Option<&str>) -> Option<Reason> {
+        let Some(account) = self.get(account) else { return Some(Reason::UnknownAccount) };
+        match account.status {
+            AccountStatus::Closed => return Some(Reason::AccountClosed),
+            AccountStatus::Frozen => return Some(Reason::AccountFrozen),
+            AccountStatus::Open => {}
+        }
+        currency.filter(|c| *c != account.currency.as_str()).map(|_| Reason::CurrencyMismatch)
+    }
+
+    /// Why a debit or an account command is rejected, if so.
+    pub(super) fn rejects(&self, body: &Body) -> Option<Reason> {
+        match body {
+            Body::Payment { from, amount, currency, .. } => {
+                let short = || self.get(from).is_none_or(|a| a.balance_minor < *amount);
+                self.refuses(from, Some(currency)).or_else(|| short().then_some(Reason::InsufficientFunds))
+            }
+            Body::Open { account, .. } => self.get(account).map(|_| Reason::AccountExists),
+            Body::Fund { account, currency, .. } => self.refuses(account, *currency),
+            Body::Change { account, change } => {
+                let Some(account) = self.get(account) else { return Some(Reason::UnknownAccount) };
+                match (account.status, change) {
+                    (AccountStatus::Closed, _) => Some(Reason::AccountClosed),
+                    (AccountStatus::Frozen, StatusChange::Unfreeze) => None,
+                    (AccountStatus::Frozen, _) => Some(Reason::AccountFrozen),
+                    (AccountStatus::Open, StatusChange::Unfreeze) => Some(Reason::AccountNotFrozen),
+                    (AccountStatus::Open, StatusChange::Close) if account.balance_minor != 0 => {
+                        Some(Reason::BalanceNotZero)
+                    }
+                    (AccountStatus::Open, _) => None,
+                }
+            }
+        }
+    }
+}

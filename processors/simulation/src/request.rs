@@ -1,0 +1,145 @@
+//! What a client asks for, and the bytes that say it: by construction, so that the checks need not read them. Pure.
+
+use std::rc::Rc;
+
+use kpay_domain::{
+    AccountCommand, AccountId, Action, Attributes, Currency, Intake, Money, Payment, PaymentId, Reference,
+    StatusChange,
+};
+
+/// A request with its idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The key.
+    pub id: String,
+    /// What is asked for.
+    pub body: Body,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names of the domain")]
+pub enum Body {
+    Payment { from: String, to: String, amount: i64, currency: &'static str, reference: Option<u8> },
+    Open { account: String, currency: Option<&'static str>, funding: i64 },
+    Fund { account: String, amount: i64, currency: Option<&'static str> },
+    Change { account: String, change: StatusChange },
+}
+
+/// What the pipeline has to make of a record of payment.incoming.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent {
+    /// It can be read.
+    Good(Rc<Request>),
+    /// A dead letter with this code.
+    Bad(&'static str),
+}
+
+/// A record as a client sends it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Wire {
+    /// The value.
+    pub value: Vec<u8>,
+    /// The headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+fn currency(text: &str) -> Currency {
+    Currency::new(text).unwrap()
+}
+
+impl Request {
+    fn intake(&self) -> Intake {
+        let id = PaymentId::new(&self.id).unwrap();
+        let (account, action) = match &self.body {
+            Body::Payment { from, to, amount, currency: of, reference } => {
+                return Intake::Payment(Payment {
+                    id,
+                    from: AccountId::new(from).unwrap(),
+                    to: AccountId::new(to).unwrap(),
+                    amount: Money::new(*amount, currency(of)),
+                    reference: reference.and_then(|r| Reference::new(&format!("invoice {r}")).unwrap()),
+                    attributes: Attributes::default(),
+                    occurred_at_ms: None,
+                });
+            }
+            Body::Open { account, currency: of, funding } => {
+                (account, Action::Open { currency: of.map(currency), funding_minor: *funding })
+            }
+            Body::Fund { account, amount, currency: of } => {
+                (account, Action::Fund { amount_minor: *amount, currency: of.map(currency) })
+            }
+            Body::Change { account, change } => (account, Action::Change(*change)),
+        };
+        let account = AccountId::new(account).unwrap();
+        Intake::Account(AccountCommand { id, account, action, occurred_at_ms: None })
+    }
+
+    /// As the gateway writes it.
+    pub fn protobuf(&self) -> Wire {
+        let mut value = Vec::new();
+        self.intake().encode(&mut value);
+        Wire { value, headers: Vec::new() }
+    }
+
+    /// As any Kafka client may write it. A change of status has to say its kind, others may.
+    pub fn json(&self, say_kind: bool) -> Wire {
+        let id = &self.id;
+        let money = |amount: &i64, currency: Option<&str>| match currency {
+            Some(currency) => format!(r#"{{"value":{amount},"currency":"{currency}"}}"#),
+            None => format!(r#"{{"value":{amount}}}"#),
+        };
+        let (kind, text) = match &self.body {
+            Body::Payment { from, to, amount, currency, reference } => {
+                let amount = money(amount, Some(currency));
+                let reference = reference.map(|r| format!(r#","reference":"invoice {r}""#)).unwrap_or_default();
+                let text = format!(r#"{{"id":"{id}","from":"{from}","to":"{to}","amount":{amount}{reference}}}"#);
+                ("payment", text)
+            }
+            Body::Open { account, currency, funding } => {
+                let currency = currency.map(|c| format!(r#","currency":"{c}""#)).unwrap_or_default();
+                let text = format!(r#"{{"id":"{account}","commandId":"{id}","funding":{funding}{currency}}}"#);
+                ("account.open", text)
+            }
+            Body::Fund { account, amount, currency } => {
+                let amount = money(amount, *currency);
+                ("account.fund", format!(r#"{{"id":"{id}","account":"{account}","amount":{amount}}}"#))
+            }
+            Body::Change { account, change } => {
+                (change.as_str(), format!(r#"{{"id":"{id}","account":"{account}"}}"#))
+            }
+        };
+        let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+        if say_kind || matches!(self.body, Body::Change { .. }) {
+            headers.push(("kpay-kind".to_owned(), kind.as_bytes().to_vec()));
+        }
+        Wire { value: text.into_bytes(), headers }
+    }
+}
+
+/// Records that nobody can read, with the code that their dead letter has to carry.
+pub fn garbage(which: usize, salt: u8) -> (Wire, &'static str) {
+    let json = |text: String| {
+        let headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
+        Wire { value: text.into_bytes(), headers }
+    };
+    match which % 6 {
+        0 => (Wire { value: vec![0xff, 0xff, 0xff, salt], headers: Vec::new() }, "protobuf_invalid"),
+        1 => (Wire { value: Vec::new(), headers: Vec::new() }, "record_empty"),
+        2 => (json(format!(r#"{{"id":"x{salt}","#)), "json_invalid"),
+        3 => {
+            let amount = r#"{"value":1.5,"currency":"USD"}"#;
+            let text = format!(r#"{{"id":"x{salt}","from":"a0","to":"a1","amount":{amount}}}"#);
+            (json(text), "amount_not_integer")
+        }
+        4 => {
+            let headers = vec![("content-type".to_owned(), b"text/plain".to_vec())];
+            (Wire { value: vec![b'h', b'i', salt], headers }, "content_type_unknown")
+        }
+        _ => {
+            let amount = r#"{"value":1,"currency":"USD"}"#;
+            let text = format!(r#"{{"id":"no spaces {salt}","from":"a0","to":"a1","amount":{amount}}}"#);
+            (json(text), "id_invalid")
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The pipeline of one seed: its topics, how many workers each stage has, how they are set, what goes wrong.
+
+use kpay::names::{Names, StageName, TopicName};
+use kpay_streams::out::Topic;
+use kpay_streams::sim::{Faults, Rng, SimCluster};
+use kpay_streams::worker::Settings;
+
+/// How long a dead member keeps its partitions.
+pub const SESSION_MS: i64 = 300;
+const TRANSACTION_MS: i64 = 400;
+
+/// What does not change during a run.
+pub struct Topology {
+    /// The brokers.
+    pub cluster: SimCluster,
+    /// Topics and groups.
+    pub names: Names,
+    /// Partitions of payment.incoming.
+    pub incoming: i32,
+    /// Partitions of payment.inflight, account.ledger and account.checkpoints.
+    pub inflight: i32,
+    /// Partitions of payment.complete.
+    pub complete: i32,
+    /// Of every worker.
+    pub settings: Settings,
+    /// Between two checkpoints.
+    pub checkpoint_interval_ms: i64,
+}
+
+impl Topology {
+    /// Draws a pipeline and makes its topics.
+    pub fn draw(seed: u64, rng: &mut Rng) -> Self {
+        let cluster = SimCluster::new(seed);
+        cluster.set_timeouts(SESSION_MS, TRANSACTION_MS);
+        cluster.keep_journal();
+        let mut partitions = || 1 + i32::try_from(rng.below(4)).unwrap();
+        let (incoming, inflight, complete) = (partitions(), partitions(), partitions());
+        let settings = Settings {
+            commit_records_max: 1 + rng.below(30),
+            commit_interval_ms: 1 + rng.up_to_ms(30),
+            commit_linger_ms: 0,
+            poll_records_max: 1 + rng.below(12),
+            idle_wait_ms: 0,
+        };
+        let topology = Self {
+            cluster,
+            names: Names { prefix: "sim.".to_owned() },
+            incoming,
+            inflight,
+            complete,
+            settings,
+            checkpoint_interval_ms: [20, 100, 1_000, 30_000][rng.below(4)],
+        };
+        for name in TopicName::ALL {
+            topology.cluster.create_topic(&topology.topic(name));
+        }
+        topology
+    }
+
+    /// The full name of a topic.
+    pub fn name(&self, topic: TopicName) -> String {
+        self.names.topic(topic)
+    }
+
+    /// How many partitions it has.
+    pub fn partitions(&self, topic: TopicName) -> i32 {
+        match topic {
+            TopicName::Incoming => self.incoming,
+            TopicName::Inflight | TopicName::Ledger | TopicName::Checkpoints => self.inflight,
+            TopicName::Complete | TopicName::Confirmed => self.complete,
+            TopicName::Dlq => 1,
+        }
+    }
+
+    fn topic(&self, topic: TopicName) -> Topic {
+        Topic { name: self.name(topic), partitions: self.partitions(topic) }
+    }
+
+    /// The topics of a stage, its input first.
+    pub fn topics(&self, stage: StageName) -> Vec<Topic> {
+        stage.topics().iter().map(|t| self.topic(*t)).collect()
+    }
+}
+
+/// Most histories have a few kinds of faults; one in eight has none.
+pub fn faults(rng: &mut Rng) -> Faults {
+    let calm = rng.below(8) == 0;
+    let mut draw = |most: f64| {
+        let level = f64::from(u32::try_from(rng.below(4)).unwrap());
+        if calm || rng.below(2) == 0 { 0.0 } else { most * (level + 1.0) / 4.0 }
+    };
+    Faults {
+        crash: draw(0.005),
+        unavailable: draw(0.002),
+        rebalance: draw(0.01),
+        expire: draw(0.004),
+        late_rebalance: draw(0.5),
+        append_abort: draw(0.01),
+        commit_abort: draw(0.1),
+        commit_unknown: draw(0.2),
+        abort_unknown: draw(0.2),
+        fenced: draw(0.002),
+        redelivery: draw(0.3),
+        short_poll: draw(0.8),
+        late_marker: draw(0.6),
+        late_marker_max_ms: 60,
+        slow: draw(0.2),
+        slow_max_ms: 200,
+    }
+}
