@@ -40,6 +40,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run seeds of the deterministic simulation: `cargo xtask simulate --seeds 100000 --from 10000`, or re-run one: `--seed 7`
+    Simulate {
+        /// Passed on as they are: `--seeds`, `--from`, `--seed`, `--planted`; `--help` tells
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Run a benchmark: `cargo xtask bench pipeline --json out.json`
     Bench {
         /// Passed on as they are
@@ -127,6 +133,10 @@ impl Cli {
                 return tiers::test(&instance, &args);
             }
             Command::Local { args } => up::local(&instance, &args)?,
+            Command::Simulate { args } => {
+                process::watch_for_interrupts()?;
+                tiers::simulate(&instance, &args)?;
+            }
             Command::Bench { args } => {
                 process::watch_for_interrupts()?;
                 tiers::bench(&instance, &args)?;

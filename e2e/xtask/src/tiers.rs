@@ -32,7 +32,16 @@ const TIERS: &[Tier] = &[
     Tier { name: "clippy", about: "no warning in any target", run: clippy },
     Tier { name: "deny", about: "licenses, bans and sources of the dependencies", run: deny },
     Tier { name: "generated", about: "generated files are fresh", run: generated },
-    Tier { name: "unit", about: "tables, properties, simulation: needs nothing", run: unit },
+    Tier {
+        name: "unit",
+        about: "tables, properties, the worker on a simulated log: needs nothing",
+        run: unit,
+    },
+    Tier {
+        name: "simulation",
+        about: "10,000 seeds of the whole pipeline, and planted mistakes",
+        run: simulation,
+    },
     Tier { name: "chart", about: "the Helm chart renders, and refuses wrong values", run: chart::run },
     Tier { name: "local", about: "kpay local, killed and paused", run: local },
     Tier { name: "page", about: "the page in a browser, over kpay local", run: page::run },
@@ -44,7 +53,7 @@ const TIERS: &[Tier] = &[
 pub(crate) fn test(instance: &Instance, args: &TestArgs) -> Result<ExitCode> {
     if args.list {
         for tier in TIERS {
-            println!("{:<10} {}", tier.name, tier.about);
+            println!("{:<11} {}", tier.name, tier.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -78,13 +87,13 @@ fn choose(names: &[String]) -> Result<Vec<&'static Tier>> {
 }
 
 fn report(results: &[(&Tier, Duration, Result<String>)]) -> ExitCode {
-    println!("\n{:<10} {:>9}  result", "tier", "seconds");
+    println!("\n{:<11} {:>9}  result", "tier", "seconds");
     for (tier, elapsed, result) in results {
         let said = match result {
             Ok(proven) => format!("ok      {proven}"),
             Err(_) => format!("FAILED  alone: cargo xtask test --tier {}", tier.name),
         };
-        println!("{:<10} {:>9.1}  {said}", tier.name, elapsed.as_secs_f64());
+        println!("{:<11} {:>9.1}  {said}", tier.name, elapsed.as_secs_f64());
     }
     let failed = results.iter().filter(|(_, _, result)| result.is_err()).count();
     if process::interrupted() {
@@ -135,10 +144,16 @@ fn unit(context: &Context) -> Result<String> {
         let mut command = cargo(context, &["test", "--locked"]);
         tests(command.args(packages).arg("--").args(&context.args.args))
     };
-    let product = of(&["--workspace", "--exclude", "kpay-e2e"])?;
+    let product = of(&["--workspace", "--exclude", "kpay-e2e", "--exclude", "kpay-simulation"])?;
     // What the other tiers rely on: the auditor, with a planted fault for each of its rules.
     let own = of(&["-p", "kpay-e2e", "--lib"])?;
     Ok(format!("{product}, and {own} of the tests' own tools"))
+}
+
+/// Tells its speed, so its output is shown.
+fn simulation(context: &Context) -> Result<String> {
+    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-simulation", "--", "--nocapture"]);
+    tests(command.args(&context.args.args))
 }
 
 fn local(context: &Context) -> Result<String> {
@@ -237,6 +252,14 @@ fn tests(command: &mut Command) -> Result<String> {
 fn passed_in(line: &str) -> u64 {
     let count = line.strip_prefix("test result: ok. ").and_then(|rest| rest.split_once(" passed"));
     count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
+}
+
+/// Runs seeds of the simulation, in the profile of the tier: what it built serves both.
+pub(crate) fn simulate(instance: &Instance, args: &[String]) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&instance.repo);
+    cargo.args(["run", "--quiet", "--locked", "-p", "kpay-simulation", "--bin", "simulate", "--"]);
+    process::run(cargo.args(args))
 }
 
 /// Runs the benchmark program in release mode, with Kafka's jars at hand.

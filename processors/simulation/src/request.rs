@@ -92,13 +92,16 @@ impl Request {
         let (kind, text) = match &self.body {
             Body::Payment { from, to, amount, currency, reference } => {
                 let amount = money(amount, Some(currency));
-                let reference = reference.map(|r| format!(r#","reference":"invoice {r}""#)).unwrap_or_default();
-                let text = format!(r#"{{"id":"{id}","from":"{from}","to":"{to}","amount":{amount}{reference}}}"#);
+                let reference =
+                    reference.map(|r| format!(r#","reference":"invoice {r}""#)).unwrap_or_default();
+                let text =
+                    format!(r#"{{"id":"{id}","from":"{from}","to":"{to}","amount":{amount}{reference}}}"#);
                 ("payment", text)
             }
             Body::Open { account, currency, funding } => {
                 let currency = currency.map(|c| format!(r#","currency":"{c}""#)).unwrap_or_default();
-                let text = format!(r#"{{"id":"{account}","commandId":"{id}","funding":{funding}{currency}}}"#);
+                let text =
+                    format!(r#"{{"id":"{account}","commandId":"{id}","funding":{funding}{currency}}}"#);
                 ("account.open", text)
             }
             Body::Fund { account, amount, currency } => {

@@ -197,11 +197,19 @@ impl Slot {
         Ok(())
     }
 
+    /// Whether it is the intake, and has acknowledged the newest phase that it was told, and that phase is closed.
+    pub fn has_closed(&self) -> bool {
+        let closed = |p: &Process| {
+            let gate = p.gate.get();
+            gate.is_some_and(|g| !g.open && p.report.acked_epoch.load(Ordering::Acquire) == g.epoch)
+        };
+        self.stage == StageName::Inflight && self.process.as_ref().is_some_and(closed)
+    }
+
     /// Commits and aborts so far.
     pub fn counts(&self) -> (u64, u64) {
-        let load = |p: &Process| {
-            (p.report.commits.load(Ordering::Relaxed), p.report.aborts.load(Ordering::Relaxed))
-        };
+        let load =
+            |p: &Process| (p.report.commits.load(Ordering::Relaxed), p.report.aborts.load(Ordering::Relaxed));
         self.process.as_ref().map_or((0, 0), load)
     }
 }

@@ -48,9 +48,9 @@ impl Trace {
             decided.offsets.iter().map(|(g, o)| format!("{g} {}→{}", o.partition, o.next)).collect();
         self.note(decided.at_ms, || format!("commit of {}", offsets.join(", ")));
         for (number, record) in &decided.records {
-            let name = TopicName::ALL.into_iter().find(|topic| {
-                topology.cluster.topic_number(&topology.name(*topic)) == Some(*number)
-            });
+            let name = TopicName::ALL
+                .into_iter()
+                .find(|topic| topology.cluster.topic_number(&topology.name(*topic)) == Some(*number));
             let (name, key) = (name.map_or("?", TopicName::as_str), String::from_utf8_lossy(&record.key));
             let at = format!("{name} {}@{}", record.partition, record.offset);
             self.note(decided.at_ms, || format!("    {at:<26} {key}"));

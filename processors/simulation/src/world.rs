@@ -52,6 +52,8 @@ pub struct World {
     /// Until when no call of the brokers is answered.
     outage_until_ms: i64,
     calm: bool,
+    /// How long the clients send nothing.
+    rest_rounds: usize,
     figures: Arc<Figures>,
     stats: Stats,
     trace: Trace,
@@ -76,12 +78,13 @@ impl World {
             rng,
             plant,
             slots,
-            control: Control::new(),
+            control: Control::new(plant),
             client,
             books,
             faults,
             outage_until_ms: 0,
             calm: false,
+            rest_rounds: 0,
             figures,
             stats: Stats::default(),
             trace,
@@ -109,9 +112,12 @@ impl World {
     fn storm(&mut self) -> Checked {
         self.client.open_accounts(&mut self.rng, &self.topology, &mut self.books);
         while self.client.left > 0 {
-            for _ in 0..self.rng.below(3) {
-                self.client.act(&mut self.rng, &self.topology, &mut self.books);
+            if self.rest_rounds == 0 {
+                for _ in 0..self.rng.below(3) {
+                    self.client.act(&mut self.rng, &self.topology, &mut self.books);
+                }
             }
+            self.rest_rounds = self.rest_rounds.saturating_sub(1);
             self.episode();
             self.round()?;
         }
@@ -128,6 +134,8 @@ impl World {
             0..=5 => {
                 self.control.desired =
                     if self.rng.below(2) == 0 { DesiredPhase::Paused } else { DesiredPhase::Running };
+                // The clients rest for a while, so that a drain may end before they go on.
+                self.rest_rounds = self.rng.below(120);
             }
             6 => {
                 // The power fails: every process is gone.
@@ -171,13 +179,18 @@ impl World {
         self.topology.cluster.set_faults(Faults::default());
         self.control.desired = DesiredPhase::Running;
         self.slots.iter_mut().for_each(|slot| slot.news_ms = 0);
-        self.until("finished", |world| world.is_done())?;
+        self.until("finished", Self::is_done)?;
         self.books.close(&self.topology)?;
         if self.rng.below(3) == 0 {
             self.control.desired = DesiredPhase::Paused;
             self.until("paused", |world| world.control.phase() == Some(Phase::Paused))?;
+            // What comes now has to wait.
+            for _ in 0..20 {
+                self.client.act(&mut self.rng, &self.topology, &mut self.books);
+                self.round()?;
+            }
             self.control.desired = DesiredPhase::Running;
-            self.until("running", |world| world.control.phase() == Some(Phase::Running))?;
+            self.until("finished after the pause", Self::is_done)?;
         }
         // Whatever was kept in memory alone is gone now.
         for index in 0..self.slots.len() {
@@ -185,8 +198,7 @@ impl World {
             self.slots[index].down_until_ms = 0;
         }
         self.until("restored", |world| {
-            world.slots.iter().all(|slot| slot.report().is_ok_and(|report| report.ready))
-                && world.is_done()
+            world.slots.iter().all(|slot| slot.report().is_ok_and(|report| report.ready)) && world.is_done()
         })?;
         self.books.close(&self.topology)
     }
@@ -255,9 +267,12 @@ impl World {
             slot.start(&self.topology, &self.figures, self.plant);
         }
         slot.hear(&self.control.phases, now_ms);
-        let before = slot.counts().1;
+        let (closed, (commits, aborts)) = (slot.has_closed(), slot.counts());
         let result = slot.step();
-        self.stats.aborts += slot.counts().1.saturating_sub(before);
+        self.stats.aborts += slot.counts().1.saturating_sub(aborts);
+        if closed && slot.counts().0 > commits {
+            return wrong("gate", format!("{} commits behind a gate that it says is closed", slot.pod));
+        }
         let pod = &slot.pod;
         match &result {
             Ok(()) => {}

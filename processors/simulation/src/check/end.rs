@@ -47,7 +47,8 @@ impl Books {
         }
         for topic in TopicName::ALL {
             let partitions = 0..topology.partitions(topic);
-            let count: usize = partitions.map(|p| topology.cluster.committed(&topology.name(topic), p).len()).sum();
+            let count: usize =
+                partitions.map(|p| topology.cluster.committed(&topology.name(topic), p).len()).sum();
             let expected = self.records.get(&topic).copied().unwrap_or(0);
             // Compaction takes from the checkpoints what is superseded.
             if expected != count && topic != TopicName::Checkpoints {

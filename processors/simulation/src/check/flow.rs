@@ -279,7 +279,9 @@ fn asked(body: &Body, entry: &LedgerEntry) -> bool {
         (EntryKind::Opened, Body::Open { account: asked, funding, currency }) => {
             account == asked && minor == *funding && of.as_str() == currency.unwrap_or("USD")
         }
-        (EntryKind::Funded, Body::Fund { account: asked, amount, .. }) => account == asked && minor == *amount,
+        (EntryKind::Funded, Body::Fund { account: asked, amount, .. }) => {
+            account == asked && minor == *amount
+        }
         (
             EntryKind::Frozen | EntryKind::Unfrozen | EntryKind::Closed,
             Body::Change { account: asked, .. },

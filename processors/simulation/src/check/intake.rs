@@ -64,9 +64,7 @@ impl Books {
         let id = &request.id;
         if self.home(TopicName::Incoming, id) != partition {
             let copy = |r: &SimRecord| {
-                r.key == id.as_bytes()
-                    && r.value.as_ref() == Some(&wire.value)
-                    && r.headers == wire.headers
+                r.key == id.as_bytes() && r.value.as_ref() == Some(&wire.value) && r.headers == wire.headers
             };
             return match written.take(TopicName::Incoming, copy) {
                 Some(record) => self.placed(TopicName::Incoming, record, id),

@@ -218,7 +218,9 @@ impl Books {
     fn outcome(&mut self, record: &SimRecord, outcome: Outcome) -> Checked {
         let id = outcome.id().as_str().to_owned();
         self.placed(TopicName::Complete, record, &id)?;
-        let Some(known) = self.known.get_mut(&id) else { return wrong("invented", format!("outcome of {id}")) };
+        let Some(known) = self.known.get_mut(&id) else {
+            return wrong("invented", format!("outcome of {id}"));
+        };
         if known.step == Step::Done {
             return wrong("one_outcome", format!("{id} has a second outcome"));
         }

@@ -22,7 +22,10 @@ impl Books {
             }
             let at = due.iter().position(|(_, outcome)| outcome.id().as_str().as_bytes() == record.key);
             let Some(at) = at else {
-                return wrong("one_published", format!("{record:?} has no outcome in this transaction's input"));
+                return wrong(
+                    "one_published",
+                    format!("{record:?} has no outcome in this transaction's input"),
+                );
             };
             let (partition, outcome) = due.swap_remove(at);
             self.publish(partition, record, &outcome)?;

@@ -145,7 +145,9 @@ impl Log for PlantedLog {
             }
             Some(LogPlant::OffsetsSkip) => {
                 let limit = |partition| self.log.ends(TopicIndex(0), partition).1;
-                offsets.iter_mut().for_each(|o| o.next = (o.next + 1).min(limit(o.partition)));
+                for offset in &mut offsets {
+                    offset.next = (offset.next + 1).min(limit(offset.partition));
+                }
             }
             Some(LogPlant::MetadataStale) => {
                 let carried = std::mem::replace(&mut self.carried, offsets.clone());
@@ -183,7 +185,13 @@ impl Log for PlantedLog {
 
     fn reconnect(&mut self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
         self.open = false;
-        self.log.reconnect(partitions)
+        let mut truth = self.log.reconnect(partitions)?;
+        if self.is(LogPlant::TruthStale) {
+            for assigned in &mut truth {
+                assigned.offset = (assigned.offset - 1).max(0);
+            }
+        }
+        Ok(truth)
     }
 
     fn seek(&mut self, positions: &[(i32, i64)]) -> Result<(), LogError> {
@@ -195,7 +203,8 @@ impl Log for PlantedLog {
     }
 
     fn resume(&mut self, partitions: &[i32]) -> Result<(), LogError> {
-        self.log.resume(partitions)
+        let from = usize::from(self.is(LogPlant::ResumeForgotten) && partitions.len() > 1);
+        self.log.resume(&partitions[from..])
     }
 
     fn release(&mut self, partitions: &[i32]) -> Result<(), LogError> {

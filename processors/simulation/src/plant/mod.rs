@@ -16,6 +16,17 @@ pub enum Plant {
     Log(LogPlant),
     /// Of one stage.
     Stage(StageName, StagePlant),
+    /// Of the operator.
+    Control(ControlPlant),
+}
+
+/// A mistake of the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlPlant {
+    /// Paused is written without a proof.
+    DrainAssumed,
+    /// Every pod is taken to have acted on the epoch.
+    EpochAssumed,
 }
 
 /// A mistake of the worker with the log.
@@ -49,6 +60,10 @@ pub enum LogPlant {
     RevokeWithoutCommit,
     /// A closed gate stops nothing.
     PauseIgnored,
+    /// Of the partitions that are to be read again, the first is forgotten.
+    ResumeForgotten,
+    /// After a commit without an answer the committed offsets are read from a coordinator that is behind.
+    TruthStale,
 }
 
 /// A mistake of a stage.
@@ -131,6 +146,8 @@ impl Plant {
             L::UnknownTakenAsAborted,
             L::RevokeWithoutCommit,
             L::PauseIgnored,
+            L::ResumeForgotten,
+            L::TruthStale,
         ];
         let of_every = [
             S::FoldBeforeCommit,
@@ -175,6 +192,8 @@ impl Plant {
         all.extend(of_inflight.into_iter().map(|plant| Self::Stage(Inflight, plant)));
         all.extend(of_account.into_iter().map(|plant| Self::Stage(Account, plant)));
         all.extend(of_confirmed.into_iter().map(|plant| Self::Stage(Confirmed, plant)));
+        let of_control = [ControlPlant::DrainAssumed, ControlPlant::EpochAssumed];
+        all.extend(of_control.into_iter().map(Self::Control));
         all
     }
 
@@ -183,6 +202,7 @@ impl Plant {
         match self {
             Self::Log(plant) => format!("log.{plant:?}"),
             Self::Stage(stage, plant) => format!("{}.{plant:?}", stage.as_str()),
+            Self::Control(plant) => format!("control.{plant:?}"),
         }
     }
 

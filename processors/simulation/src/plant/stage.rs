@@ -1,7 +1,9 @@
 //! A stage between the worker and the real one.
 
+use std::collections::HashMap;
+
 use kpay::names::{StageName, TopicName};
-use kpay_domain::{AccountSnapshot, Command, EntryKind, LedgerEntry, Outcome, Status};
+use kpay_domain::{AccountSnapshot, Command, EntryKind, LedgerEntry, Outcome, Payment, Status};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{Out, Topic, TopicIndex};
 use kpay_streams::record::Record;
@@ -17,6 +19,8 @@ pub struct PlantedStage {
     scratch: Out,
     processed: u64,
     sent: u64,
+    /// What each account has, as far as it was told; of the mistake with the funds.
+    balances: HashMap<String, i64>,
 }
 
 /// What becomes of a record that the stage sends.
@@ -31,13 +35,16 @@ enum Fate {
 
 impl PlantedStage {
     /// Around a stage that writes to `topics`.
-    pub fn new(
-        inner: Box<dyn Stage>,
-        stage: StageName,
-        topics: &[Topic],
-        plant: Option<StagePlant>,
-    ) -> Self {
-        Self { inner, stage, plant, scratch: Out::new(topics), processed: 0, sent: 0 }
+    pub fn new(inner: Box<dyn Stage>, stage: StageName, topics: &[Topic], plant: Option<StagePlant>) -> Self {
+        Self {
+            inner,
+            stage,
+            plant,
+            scratch: Out::new(topics),
+            processed: 0,
+            sent: 0,
+            balances: HashMap::new(),
+        }
     }
 
     fn is(&self, plant: StagePlant) -> bool {
@@ -52,6 +59,11 @@ impl PlantedStage {
             let topic = self.stage.topics()[record.topic.0];
             let value = record.value.unwrap_or_default();
             self.sent += 1;
+            if topic == TopicName::Ledger
+                && let Ok(entry) = LedgerEntry::decode(value)
+            {
+                self.balances.insert(entry.account.as_str().to_owned(), entry.balance_minor);
+            }
             let (mut key, mut bytes, mut headers) = (record.key.to_vec(), value.to_vec(), record.headers);
             let mut partition = record.partition;
             let mut copies = 1;
@@ -224,26 +236,16 @@ impl Stage for PlantedStage {
             return;
         }
         let twice = self.is(StagePlant::RecordTwice) && chosen;
-        let mut unchecked = None;
-        if self.is(StagePlant::FundsUnchecked)
-            && let Ok(Command::Debit { payment, accepted_at_ms }) = Command::decode(record.value)
-        {
-            // The stage is told that it costs a cent; the ledger is told the price.
-            let mut cheap = payment.clone();
-            cheap.amount.minor = 1;
-            let mut value = Vec::new();
-            Command::Debit { payment: cheap, accepted_at_ms }.encode(&mut value);
-            unchecked = Some((payment, value));
-        }
+        let unchecked = self.unchecked(record);
         let record = match &unchecked {
-            Some((_, value)) => Record { value, ..*record },
+            Some((_, _, value)) => Record { value, ..*record },
             None => *record,
         };
         for _ in 0..=usize::from(twice) {
             self.inner.process(&record, now_ms, &mut self.scratch);
         }
-        if let Some((payment, _)) = unchecked {
-            self.at_full_price(&payment);
+        if let Some((payment, paid, _)) = &unchecked {
+            self.at_full_price(payment, *paid);
         }
         self.hand_on(out);
         if self.is(StagePlant::FoldBeforeCommit) {
@@ -282,8 +284,27 @@ impl Stage for PlantedStage {
 }
 
 impl PlantedStage {
-    /// Rewrites what a debit of one cent has sent to what was to be paid.
-    fn at_full_price(&mut self, payment: &kpay_domain::Payment) {
+    /// A debit of more than there is, as the stage is told of it: it costs no more than what is there.
+    fn unchecked(&self, record: &Record<'_>) -> Option<(Payment, i64, Vec<u8>)> {
+        if !self.is(StagePlant::FundsUnchecked) {
+            return None;
+        }
+        let Ok(Command::Debit { payment, accepted_at_ms }) = Command::decode(record.value) else {
+            return None;
+        };
+        let held = *self.balances.get(payment.from.as_str()).filter(|held| **held > 0)?;
+        if held >= payment.amount.minor {
+            return None;
+        }
+        let mut cheap = payment.clone();
+        cheap.amount.minor = held;
+        let mut value = Vec::new();
+        Command::Debit { payment: cheap, accepted_at_ms }.encode(&mut value);
+        Some((payment, held, value))
+    }
+
+    /// Rewrites what a debit that was too cheap has sent to what was to be paid.
+    fn at_full_price(&mut self, payment: &Payment, paid: i64) {
         let topics = self.stage.topics();
         let mut rewritten = Vec::new();
         for record in self.scratch.iter() {
@@ -293,7 +314,7 @@ impl PlantedStage {
                     if let Ok(mut entry) = LedgerEntry::decode(&value) {
                         let price = payment.amount.minor;
                         entry.amount.minor = -price;
-                        entry.balance_minor = (entry.balance_minor + 1).saturating_sub(price);
+                        entry.balance_minor = (entry.balance_minor + paid).saturating_sub(price);
                         value.clear();
                         entry.encode(&mut value);
                     }
