@@ -13,7 +13,7 @@ use kpay::stage::counters::Counters;
 use kpay::stage::figures::Figures;
 use kpay::stage::inflight::InflightStage;
 use kpay_control::report::{ControlReport, NoReport};
-use kpay_domain::{Currency, inflight::Policy};
+use kpay_domain::{Currency, Policy};
 use kpay_streams::control::{Gate, Report};
 use kpay_streams::log::LogError;
 use kpay_streams::sim::{Identity, SimLog};
@@ -90,7 +90,7 @@ impl Slot {
             StageName::Inflight => Box::new(InflightStage::new(
                 &topology.names,
                 topology.incoming,
-                Policy { default_currency: Currency::new("USD").unwrap() },
+                Policy::new(Currency::new("USD").unwrap()),
                 Arc::clone(&ids),
                 WINDOW_MS,
                 Arc::clone(&counters),

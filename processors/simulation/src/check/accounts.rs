@@ -146,3 +146,53 @@ impl Accounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kpay_domain::{AccountId, Currency, Money, PaymentId};
+
+    use super::*;
+
+    fn entry(kind: EntryKind, minor: i64, balance_minor: i64, version: u64) -> LedgerEntry {
+        LedgerEntry {
+            account: AccountId::new("a0").unwrap(),
+            kind,
+            id: PaymentId::new("p0").unwrap(),
+            counterparty: None,
+            amount: Money::new(minor, Currency::new("USD").unwrap()),
+            balance_minor,
+            version,
+            status: AccountStatus::Open,
+            at_ms: 0,
+        }
+    }
+
+    fn opened() -> Accounts {
+        let mut accounts = Accounts::default();
+        let body = Body::Open { account: "a0".into(), currency: None, funding: 10 };
+        accounts.apply(0, &entry(EntryKind::Opened, 10, 10, 1), &body).unwrap();
+        accounts
+    }
+
+    fn paid(amount: i64) -> Body {
+        Body::Payment { from: "a0".into(), to: "a1".into(), amount, currency: "USD", reference: None }
+    }
+
+    /// Which check finds the entry wrong, after an opening with 10.
+    fn found(partition: i32, entry: &LedgerEntry, body: &Body) -> Option<&'static str> {
+        opened().apply(partition, entry, body).err().map(|violation| violation.checker)
+    }
+
+    #[test]
+    fn each_rule_of_an_account_finds_its_mistake() {
+        let debit = |minor, balance, version| entry(EntryKind::Debit, minor, balance, version);
+        assert_eq!(found(0, &debit(-4, 6, 2), &paid(4)), None);
+        assert_eq!(found(0, &debit(-4, 6, 3), &paid(4)), Some("version"));
+        assert_eq!(found(0, &debit(-4, 7, 2), &paid(4)), Some("balance"));
+        assert_eq!(found(0, &debit(-11, -1, 2), &paid(11)), Some("floor"));
+        assert_eq!(found(0, &debit(4, 14, 2), &paid(4)), Some("entry"));
+        assert_eq!(found(1, &debit(-4, 6, 2), &paid(4)), Some("account"));
+        assert_eq!(found(0, &entry(EntryKind::Opened, 4, 14, 2), &paid(4)), Some("account"));
+        assert_eq!(found(0, &debit(-4, 6, 2), &paid(5)), Some("sum"), "a cent is lost on the way");
+    }
+}
