@@ -61,6 +61,7 @@ impl Request {
                     reference: reference.and_then(|r| Reference::new(&format!("invoice {r}")).unwrap()),
                     attributes: Attributes::default(),
                     occurred_at_ms: None,
+                    refund: None,
                 });
             }
             Body::Open { account, currency: of, funding } => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kpay::ids::CommittedIds;
+use kpay::live::Live;
 use kpay::names::StageName;
 use kpay::pod::control::{PodControl, Reports};
 use kpay::pod::phase::Learned;
@@ -86,18 +87,20 @@ impl Slot {
         let log = PlantedLog::new(log, topology.cluster.clone(), group, partitions, of_log);
         let (ids, accounts) = (Arc::<CommittedIds>::default(), Arc::<Accounts>::default());
         let counters = Arc::<Counters>::default();
+        let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
         let stage: Box<dyn Stage> = match self.stage {
             StageName::Inflight => Box::new(InflightStage::new(
                 &topology.names,
                 topology.incoming,
-                Policy::new(Currency::new("USD").unwrap()),
+                policy,
                 Arc::clone(&ids),
                 WINDOW_MS,
                 Arc::clone(&counters),
             )),
             StageName::Account => Box::new(AccountStage::new(
                 &topology.names,
-                Arc::clone(&accounts),
+                policy,
+                (Arc::clone(&accounts), Arc::default()),
                 topology.checkpoint_interval_ms,
                 Arc::clone(&counters),
             )),

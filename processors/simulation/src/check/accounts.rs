@@ -43,17 +43,19 @@ impl Accounts {
     /// One entry later.
     pub(super) fn apply(&mut self, partition: i32, entry: &LedgerEntry, body: &Body) -> Checked {
         let id = entry.account.as_str();
-        let before = self.by_id.get(id).copied();
-        let version = before.map_or(0, |(_, b)| b.version) + 1;
+        let before = self.by_id.get(id).cloned();
+        let version = before.as_ref().map_or(0, |(_, b)| b.version) + 1;
         if entry.version != version {
             return wrong("version", format!("{id} has version {} after {}", entry.version, version - 1));
         }
         let opens = entry.kind == EntryKind::Opened;
         let of = entry.amount.currency;
-        if opens != before.is_none() || before.is_some_and(|(p, b)| p != partition || b.currency != of) {
+        if opens != before.is_none()
+            || before.as_ref().is_some_and(|(p, b)| *p != partition || b.currency != of)
+        {
             return wrong("account", format!("{entry:?} after {before:?}"));
         }
-        let was = before.map_or(0, |(_, b)| b.balance_minor);
+        let was = before.as_ref().map_or(0, |(_, b)| b.balance_minor);
         if was.checked_add(entry.amount.minor) != Some(entry.balance_minor) {
             return wrong("balance", format!("{entry:?} after {was}"));
         }
@@ -65,11 +67,12 @@ impl Accounts {
             EntryKind::Funded | EntryKind::Credit => (AccountStatus::Open, entry.amount.minor > 0),
             EntryKind::Debit => (AccountStatus::Open, entry.amount.minor < 0),
             EntryKind::Reverse => {
-                (before.map_or(AccountStatus::Open, |(_, b)| b.status), entry.amount.minor > 0)
+                (before.as_ref().map_or(AccountStatus::Open, |(_, b)| b.status), entry.amount.minor > 0)
             }
             EntryKind::Frozen => (AccountStatus::Frozen, entry.amount.minor == 0),
             EntryKind::Unfrozen => (AccountStatus::Open, entry.amount.minor == 0),
             EntryKind::Closed => (AccountStatus::Closed, entry.amount.minor == 0 && was == 0),
+            EntryKind::Limits => return wrong("entry", format!("nobody asked for limits: {entry:?}")),
         };
         if entry.status != status || !sign {
             return wrong("entry", format!("{entry:?} after {before:?}"));
@@ -95,7 +98,7 @@ impl Accounts {
             EntryKind::Credit | EntryKind::Reverse => {
                 *self.flying.entry(currency).or_default() -= i128::from(asked);
             }
-            EntryKind::Frozen | EntryKind::Unfrozen | EntryKind::Closed => {}
+            EntryKind::Frozen | EntryKind::Unfrozen | EntryKind::Closed | EntryKind::Limits => {}
         }
         let of = |sums: &BTreeMap<&str, i128>| sums.get(currency).copied().unwrap_or(0);
         let (held, flying, funded) = (of(&self.held), of(&self.flying), of(&self.funded));
@@ -149,6 +152,7 @@ impl Accounts {
 
 #[cfg(test)]
 mod tests {
+    use kpay_domain::account::Outflow;
     use kpay_domain::{AccountId, Currency, Money, PaymentId};
 
     use super::*;
@@ -164,6 +168,8 @@ mod tests {
             version,
             status: AccountStatus::Open,
             at_ms: 0,
+            outflow: Outflow::NONE,
+            limits: None,
         }
     }
 

@@ -79,7 +79,7 @@ impl Books {
                 return wrong("version", format!("{entry:?} lies where {expected} should be"));
             }
         }
-        let expected = self.accounts.of(partition).map(|(id, a)| (id.clone(), *a)).collect();
+        let expected = self.accounts.of(partition).map(|(id, a)| (id.clone(), a.clone())).collect();
         if accounts == expected {
             return Ok(());
         }

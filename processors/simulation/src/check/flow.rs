@@ -17,6 +17,7 @@ enum Kind {
     Credit,
     Reverse,
     Account,
+    Settled,
 }
 
 fn kind(command: &Command) -> Kind {
@@ -25,6 +26,7 @@ fn kind(command: &Command) -> Kind {
         Command::Credit { .. } => Kind::Credit,
         Command::Reverse { .. } => Kind::Reverse,
         Command::Account { .. } => Kind::Account,
+        Command::Settled { .. } => Kind::Settled,
     }
 }
 
@@ -110,7 +112,8 @@ impl Books {
             | EntryKind::Funded
             | EntryKind::Frozen
             | EntryKind::Unfrozen
-            | EntryKind::Closed => self.administer(&request, &step, due)?,
+            | EntryKind::Closed
+            | EntryKind::Limits => self.administer(&request, &step, due)?,
         };
         self.set(id, step, due);
         if !asked(&request.body, &entry) {

@@ -179,19 +179,19 @@ fn is_first(request: &Request, command: &Command) -> bool {
                 && payment.amount.minor == *amount
                 && payment.amount.currency.as_str() == *currency
         }
-        (body, Command::Account { command, .. }) => match (body, command.action) {
+        (body, Command::Account { command, .. }) => match (body, &command.action) {
             (Body::Open { account, currency, funding }, Action::Open { currency: of, funding_minor }) => {
                 command.account.as_str() == account
-                    && funding_minor == *funding
-                    && of.is_some_and(|of| of.as_str() == currency.unwrap_or("USD"))
+                    && funding_minor == funding
+                    && of.as_ref().is_some_and(|of| of.as_str() == currency.unwrap_or("USD"))
             }
             (Body::Fund { account, amount, currency }, Action::Fund { amount_minor, currency: of }) => {
                 command.account.as_str() == account
-                    && amount_minor == *amount
-                    && of.map(|of| of.as_str().to_owned()) == currency.map(str::to_owned)
+                    && amount_minor == amount
+                    && of.as_ref().map(|of| of.as_str().to_owned()) == currency.map(str::to_owned)
             }
             (Body::Change { account, change }, Action::Change(to)) => {
-                command.account.as_str() == account && to == *change
+                command.account.as_str() == account && to == change
             }
             _ => false,
         },

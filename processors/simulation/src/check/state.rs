@@ -37,7 +37,7 @@ impl Books {
     fn holds_accounts(&self, partition: i32, held: &Held, who: &str) -> Checked {
         let mut found: BTreeMap<String, Account> = BTreeMap::new();
         held.each(partition, &mut |id, account| {
-            found.insert(id.as_str().to_owned(), *account);
+            found.insert(id.as_str().to_owned(), account.clone());
         });
         let mut count = 0;
         for (id, account) in self.accounts.of(partition) {

@@ -320,11 +320,10 @@ impl PlantedStage {
                     }
                 }
                 TopicName::Inflight => {
-                    if let Ok(Command::Credit { accepted_at_ms, debited_at_ms, .. }) = Command::decode(&value)
-                    {
+                    if let Ok(Command::Credit { trail, serial, .. }) = Command::decode(&value) {
                         value.clear();
                         let payment = payment.clone();
-                        Command::Credit { payment, accepted_at_ms, debited_at_ms }.encode(&mut value);
+                        Command::Credit { payment, trail, serial }.encode(&mut value);
                     }
                 }
                 TopicName::Complete => {
