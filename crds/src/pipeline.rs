@@ -213,8 +213,8 @@ pub struct Topic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
     pub retention: Option<String>,
-    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy` and not
-    /// `retention.ms`, which kpay sets itself.
+    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy`,
+    /// `retention.ms` and, of `payment.incoming`, `message.timestamp.type`, which kpay sets itself.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub config: BTreeMap<String, String>,

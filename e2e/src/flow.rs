@@ -53,6 +53,9 @@ impl Flow {
         for topic in TopicName::ALL {
             let config: BTreeMap<String, String> = match topic {
                 TopicName::Checkpoints => [("cleanup.policy".to_owned(), "compact".to_owned())].into(),
+                TopicName::Incoming => {
+                    [("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())].into()
+                }
                 _ => BTreeMap::new(),
             };
             let count = if topic == TopicName::Dlq { 1 } else { partitions };

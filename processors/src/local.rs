@@ -32,16 +32,18 @@ use kpay_streams::worker::Settings;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use self::letters::EmbeddedLetters;
 use self::logs::{EmbeddedAppender, EmbeddedLogs, Kept};
 use self::peers::LocalPeers;
 use self::pipeline::Source;
 use crate::args::LocalArgs;
+use crate::gateway::append::Appender;
 use crate::gateway::{self, Backends};
 use crate::names::{Names, StageName, TopicName};
 use crate::pod::control::PodControl;
+use crate::pod::expiry;
 use crate::pod::phase::Learned;
 use crate::pod::queries::Queries;
 use crate::pod::workers::{Plan, Stage};
@@ -113,9 +115,10 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         let (store, pipeline) = (store.clone(), pipeline.clone());
         tokio::task::spawn_blocking(move || logs::unread(&store, &pipeline)).await??
     };
+    let appender: Arc<dyn Appender> = Arc::new(EmbeddedAppender::new(store.clone(), &pipeline)?);
     let backends = Backends {
         accepted,
-        appender: Arc::new(EmbeddedAppender::new(store.clone(), &pipeline)?),
+        appender: Arc::clone(&appender),
         peers: Arc::new(LocalPeers::new(Arc::clone(&stages))),
         wishes: Arc::new(wishes),
         letters: Box::new(EmbeddedLetters::new(store.clone(), &pipeline)),
@@ -124,8 +127,13 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     };
 
     // From here on nothing fails before the stages are told to stop, which end only then.
-    let mut threads = JoinSet::new();
+    let (mut threads, mut expiries) = (JoinSet::new(), Vec::new());
     for stage in runs {
+        if let Some((holds, partitions)) = stage.holds() {
+            let appender = Arc::clone(&appender);
+            let open: expiry::Open = Box::new(move || Ok(Arc::clone(&appender)));
+            expiries.push(tokio::spawn(expiry::run(holds, partitions, open)));
+        }
         let stopping = stopping.clone();
         threads.spawn_blocking(move || stage.run(&stopping));
     }
@@ -160,6 +168,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     }
     phase.abort();
     retention.abort();
+    expiries.iter().for_each(JoinHandle::abort);
     result
 }
 

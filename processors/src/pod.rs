@@ -1,6 +1,7 @@
 //! What every pod has: the phase watch, the worker threads, and port 9090.
 
 pub mod control;
+pub(crate) mod expiry;
 pub mod http;
 pub mod logs;
 pub mod pages;
@@ -11,10 +12,13 @@ pub mod workers;
 use std::sync::Arc;
 
 use anyhow::Context;
+use kpay_kafka::config::Connection;
 use tokio::sync::watch;
 use tracing::info;
 
 use crate::args::RunArgs;
+use crate::gateway::append::KeyedAppender;
+use crate::names::TopicName;
 use crate::pod::control::PodControl;
 use crate::pod::logs::KafkaLogs;
 use crate::pod::phase::Learning;
@@ -43,6 +47,10 @@ pub async fn run(
     let server = tokio::spawn(http::serve(listener, router, stopping));
     let gate = stage.gate();
     let follow = tokio::spawn(phase::follow(phase, gate));
+    let expiry = stage.holds().map(|(holds, partitions)| {
+        let open = incoming(&args);
+        tokio::spawn(expiry::run(holds, partitions, open))
+    });
     let threads = tokio::task::spawn_blocking({
         let shutdown = shutdown.clone();
         move || stage.run(&shutdown)
@@ -50,10 +58,26 @@ pub async fn run(
     let result = threads.await?;
     info!("workers have stopped");
     follow.abort();
+    if let Some(expiry) = expiry {
+        expiry.abort();
+    }
     if *shutdown.borrow_and_update() {
         server.await??;
     } else {
         server.abort();
     }
     result
+}
+
+/// payment.incoming, for what the pod itself has to ask for.
+fn incoming(args: &RunArgs) -> expiry::Open {
+    let connection = Connection {
+        bootstrap_servers: args.pod.bootstrap_servers.clone(),
+        client_id: args.pod.pod_name.clone(),
+    };
+    let topic = args.pod.names().topic(TopicName::Incoming);
+    Box::new(move || {
+        let appender = KeyedAppender::open(&connection, topic.clone())?;
+        Ok(Arc::new(appender))
+    })
 }

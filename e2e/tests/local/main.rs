@@ -1,6 +1,7 @@
 //! `kpay local` as a user runs it: one process, its own log, REST. Run by `cargo xtask test --tier local`; without the
 //! `kpay` binary every test fails and says what is missing.
 
+mod business;
 mod cli;
 mod dead_letters;
 mod rest;

@@ -337,12 +337,19 @@ fn topic_config(
     if topic == TopicName::Dlq {
         config.insert("max.message.bytes".to_owned(), DLQ_RECORD_BYTES_MAX.to_string());
     }
+    // How long an id is known is measured from when the record came, not from when its sender says it was made: a copy
+    // with an old timestamp would otherwise be paid again.
+    let stamped = "message.timestamp.type";
     for (key, value) in own {
-        if key == "cleanup.policy" || key == "retention.ms" {
+        let stamp = topic == TopicName::Incoming && key == stamped;
+        if key == "cleanup.policy" || key == "retention.ms" || stamp {
             invalid.push(Invalid::ReservedConfig { topic: topic.field(), key: key.clone() });
         } else {
             config.insert(key.clone(), value.clone());
         }
+    }
+    if topic == TopicName::Incoming {
+        config.insert(stamped.to_owned(), "LogAppendTime".to_owned());
     }
     if topic == TopicName::Checkpoints {
         config.insert("cleanup.policy".to_owned(), "compact".to_owned());

@@ -90,9 +90,7 @@ impl KafkaAppender {
         directory: Directory,
     ) -> Result<Self, kpay_kafka::KafkaError> {
         let producer = Mutex::new(Arc::new(create(&connection)?));
-        let headers =
-            OwnedHeaders::new().insert(Header { key: "content-type", value: Some("application/x-protobuf") });
-        Ok(Self { connection, topic, directory, headers, producer })
+        Ok(Self { connection, topic, directory, headers: protobuf(), producer })
     }
 
     async fn send(&self, key: &str, value: &[u8]) -> Result<(), AppendError> {
@@ -147,11 +145,48 @@ impl KafkaAppender {
     }
 }
 
+/// Kafka, for a few records of a pod that is no gateway: librdkafka finds the partition of the key.
+pub(crate) struct KeyedAppender {
+    topic: String,
+    headers: OwnedHeaders,
+    producer: ThreadedProducer<Deliveries>,
+}
+
+impl KeyedAppender {
+    /// Opens an idempotent producer; it connects by itself.
+    pub(crate) fn open(connection: &Connection, topic: String) -> Result<Self, kpay_kafka::KafkaError> {
+        Ok(Self { topic, headers: protobuf(), producer: create(connection)? })
+    }
+}
+
+impl Appender for KeyedAppender {
+    fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>> {
+        async move {
+            let (waiting, delivered) = oneshot::channel();
+            let record = BaseRecord::with_opaque_to(&self.topic, Box::new(waiting))
+                .key(key)
+                .payload(value)
+                .headers(self.headers.clone());
+            self.producer.send(record).map_err(|(source, _)| AppendError::Kafka { source })?;
+            match delivered.await {
+                Ok(delivery) => delivery.map_err(|source| AppendError::Kafka { source }),
+                Err(_) => Err(AppendError::Replaced),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn protobuf() -> OwnedHeaders {
+    OwnedHeaders::new().insert(Header { key: "content-type", value: Some("application/x-protobuf") })
+}
+
 fn create(connection: &Connection) -> Result<ThreadedProducer<Deliveries>, kpay_kafka::KafkaError> {
     let mut config = connection.producer();
     config
         .set("delivery.timeout.ms", DELIVERY_TIMEOUT_MS)
         .set("request.timeout.ms", "4000")
+        .set("partitioner", "murmur2")
         .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX);
     config.create_with_context(Deliveries).map_err(kpay_kafka::KafkaError::call("create producer"))
 }

@@ -126,6 +126,11 @@ impl<L: Logs> Stage<L> {
         }
     }
 
+    /// What is held here, and in how many partitions at most; only the account stage has any.
+    pub(crate) fn holds(&self) -> Option<(Arc<Holds>, i32)> {
+        (self.plan.stage == StageName::Account).then(|| (Arc::clone(&self.holds), self.input_partitions()))
+    }
+
     fn input_partitions(&self) -> i32 {
         self.logs.topics().first().map_or(1, |t| t.partitions)
     }

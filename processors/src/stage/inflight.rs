@@ -140,9 +140,9 @@ impl Stage for InflightStage {
             }
             None => {}
         }
-        // A sender's timestamp in the future must not make the window forget what is recent.
-        let at_ms = record.timestamp_ms.min(now_ms);
-        self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, at_ms);
+        // By when it is read, not by what its sender says: a timestamp before the window would be forgotten at once, one in
+        // the future would make the window forget what is recent. (The topic is stamped by the broker, for the restore.)
+        self.ids.insert(record.partition, hash, Known { tag, offset: record.offset }, now_ms);
         if let Some(progress) = self.progress.get_mut(record.partition) {
             progress.record(&intake);
         }
@@ -173,3 +173,6 @@ impl Stage for InflightStage {
         self.pending = Pending::default();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,7 @@ fn minimal_resource_is_served_with_the_defaults() {
     assert_eq!(valid.image, "kpay:1");
     assert_eq!(valid.topics[&TopicName::Ledger].config["retention.ms"], "-1");
     assert_eq!(valid.topics[&TopicName::Checkpoints].config["cleanup.policy"], "compact");
+    assert_eq!(valid.topics[&TopicName::Incoming].config["message.timestamp.type"], "LogAppendTime");
     assert_eq!(valid.drain_timeout_ms, 300_000);
     assert_eq!(valid.idempotency_window_seconds, 86_400);
 }
