@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use kpay::names::TopicName;
-use kpay_domain::StatusChange;
+use kpay_domain::{HoldVerdict, StatusChange, intake::default_id};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::sim::Rng;
 
@@ -49,6 +49,7 @@ impl Client {
                 let key = format!("k{}", rng.below(5));
                 send(&wire, Sent::Bad(code), key.as_bytes(), topology, books);
             }
+            23..=32 if topology.terms.hold_above.is_some() => self.decide(rng, topology, books),
             _ => {
                 let body = self.body(rng, books);
                 self.request(body, rng, topology, books);
@@ -66,6 +67,34 @@ impl Client {
         self.ids += 1;
         self.sent.push(Rc::new(Request { id, body }));
         self.send(self.sent.len() - 1, rng, topology, books);
+    }
+
+    /// One or more people decide a payment, mostly one that is held; some say the same twice, some not the same.
+    fn decide(&mut self, rng: &mut Rng, topology: &Topology, books: &mut Books) {
+        let holds = books.held_payments();
+        let (payment, payer) = match rng.below(8) {
+            0 => (format!("p{}", rng.below(200)), self.account(rng)),
+            1 if !self.sent.is_empty() => {
+                (self.sent[rng.below(self.sent.len())].id.clone(), self.account(rng))
+            }
+            _ if holds.is_empty() => return,
+            _ => holds[rng.below(holds.len())].clone(),
+        };
+        for _ in 0..=rng.below(3) {
+            let account = if rng.below(10) == 0 { self.account(rng) } else { payer.clone() };
+            let verdict =
+                [HoldVerdict::Release, HoldVerdict::Release, HoldVerdict::Refuse, HoldVerdict::Expire];
+            let verdict = verdict[rng.below(4)];
+            let (payment, by) = (payment.clone(), rng.below(2) as u8);
+            let usual = default_id(verdict.as_str(), &payment).as_str().to_owned();
+            let body = Body::Decide { account, payment, verdict, by };
+            if rng.below(2) == 0 {
+                self.request(body, rng, topology, books);
+            } else {
+                self.sent.push(Rc::new(Request { id: usual, body }));
+                self.send(self.sent.len() - 1, rng, topology, books);
+            }
+        }
     }
 
     fn again(&mut self, rng: &mut Rng, topology: &Topology, books: &mut Books) {

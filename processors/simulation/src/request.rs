@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use kpay_domain::{
-    AccountCommand, AccountId, Action, Attributes, Currency, Intake, Money, Payment, PaymentId, Reference,
-    StatusChange,
+    AccountCommand, AccountId, Action, Attributes, Currency, DecideHold, HoldVerdict, Intake, Money, Payment,
+    PaymentId, Reference, StatusChange, intake::default_id,
 };
 
 /// A request with its idempotency key.
@@ -24,6 +24,7 @@ pub enum Body {
     Open { account: String, currency: Option<&'static str>, funding: i64 },
     Fund { account: String, amount: i64, currency: Option<&'static str> },
     Change { account: String, change: StatusChange },
+    Decide { account: String, payment: String, verdict: HoldVerdict, by: u8 },
 }
 
 /// What the pipeline has to make of a record of payment.incoming.
@@ -42,6 +43,10 @@ pub struct Wire {
     pub value: Vec<u8>,
     /// The headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
+}
+
+fn words(text: &str) -> Reference {
+    Reference::new(text).unwrap().unwrap()
 }
 
 fn currency(text: &str) -> Currency {
@@ -71,6 +76,11 @@ impl Request {
                 (account, Action::Fund { amount_minor: *amount, currency: of.map(currency) })
             }
             Body::Change { account, change } => (account, Action::Change(*change)),
+            Body::Decide { account, payment, verdict, by } => {
+                let payment = PaymentId::new(payment).unwrap();
+                let (by, why) = (words(&format!("person {by}")), words("looked at"));
+                (account, Action::Decide(Box::new(DecideHold { payment, verdict: *verdict, by, why })))
+            }
         };
         let account = AccountId::new(account).unwrap();
         Intake::Account(AccountCommand { id, account, action, occurred_at_ms: None })
@@ -112,9 +122,18 @@ impl Request {
             Body::Change { account, change } => {
                 (change.as_str(), format!(r#"{{"id":"{id}","account":"{account}"}}"#))
             }
+            Body::Decide { account, payment, verdict, by } => {
+                // The id that it has without one is not always said.
+                let own = id.as_str() == default_id(verdict.as_str(), payment).as_str();
+                let id = if own { String::new() } else { format!(r#""id":"{id}","#) };
+                let text = format!(
+                    r#"{{{id}"account":"{account}","payment":"{payment}","by":"person {by}","why":"looked at"}}"#
+                );
+                (verdict.kind(), text)
+            }
         };
         let mut headers = vec![("content-type".to_owned(), b"application/json".to_vec())];
-        if say_kind || matches!(self.body, Body::Change { .. }) {
+        if say_kind || matches!(self.body, Body::Change { .. } | Body::Decide { .. }) {
             headers.push(("kpay-kind".to_owned(), kind.as_bytes().to_vec()));
         }
         Wire { value: text.into_bytes(), headers }

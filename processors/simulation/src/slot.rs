@@ -14,7 +14,6 @@ use kpay::stage::counters::Counters;
 use kpay::stage::figures::Figures;
 use kpay::stage::inflight::InflightStage;
 use kpay_control::report::{ControlReport, NoReport};
-use kpay_domain::{Currency, Policy};
 use kpay_streams::control::{Gate, Report};
 use kpay_streams::log::LogError;
 use kpay_streams::sim::{Identity, SimLog};
@@ -87,7 +86,7 @@ impl Slot {
         let log = PlantedLog::new(log, topology.cluster.clone(), group, partitions, of_log);
         let (ids, accounts) = (Arc::<CommittedIds>::default(), Arc::<Accounts>::default());
         let counters = Arc::<Counters>::default();
-        let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
+        let policy = Live::fixed(topology.terms.policy());
         let stage: Box<dyn Stage> = match self.stage {
             StageName::Inflight => Box::new(InflightStage::new(
                 &topology.names,

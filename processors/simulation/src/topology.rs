@@ -1,6 +1,7 @@
 //! The pipeline of one seed: its topics, how many workers each stage has, how they are set, what goes wrong.
 
 use kpay::names::{Names, StageName, TopicName};
+use kpay_domain::{Currency, Policy, RuleAction, RuleSource, Rules};
 use kpay_streams::out::Topic;
 use kpay_streams::sim::{Faults, Rng, SimCluster};
 use kpay_streams::worker::Settings;
@@ -8,6 +9,39 @@ use kpay_streams::worker::Settings;
 /// How long a dead member keeps its partitions.
 pub const SESSION_MS: i64 = 300;
 const TRANSACTION_MS: i64 = 400;
+
+/// What the pipeline decides for all of its payments, as it is written down.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// A payment of more than this is held.
+    pub hold_above: Option<i64>,
+    /// How long.
+    pub hold_expiry_ms: i64,
+}
+
+impl Terms {
+    fn draw(rng: &mut Rng) -> Self {
+        Self {
+            hold_above: [None, None, Some(4), Some(9), Some(49)][rng.below(5)],
+            hold_expiry_ms: [20, 500, 5_000, 1_000_000][rng.below(4)],
+        }
+    }
+
+    /// The same, as the stages are told.
+    pub fn policy(&self) -> Policy {
+        let rule = self.hold_above.map(|bound| RuleSource {
+            name: RULE.to_owned(),
+            when: format!("payment.amount > {bound}"),
+            action: RuleAction::Hold,
+            message: None,
+        });
+        let rules = Rules::compile(rule.as_slice()).unwrap();
+        Policy { rules, hold_expiry_ms: self.hold_expiry_ms, ..Policy::new(Currency::new("USD").unwrap()) }
+    }
+}
+
+/// The name of the rule that holds.
+pub const RULE: &str = "big";
 
 /// What does not change during a run.
 pub struct Topology {
@@ -23,6 +57,8 @@ pub struct Topology {
     pub complete: i32,
     /// Of every worker.
     pub settings: Settings,
+    /// Limits and rules.
+    pub terms: Terms,
     /// Between two checkpoints.
     pub checkpoint_interval_ms: i64,
 }
@@ -49,6 +85,7 @@ impl Topology {
             inflight,
             complete,
             settings,
+            terms: Terms::draw(rng),
             checkpoint_interval_ms: [20, 100, 1_000, 30_000][rng.below(4)],
         };
         for name in TopicName::ALL {

@@ -88,7 +88,7 @@ impl Accounts {
         let asked = match body {
             Body::Payment { amount, .. } | Body::Fund { amount, .. } => *amount,
             Body::Open { funding, .. } => *funding,
-            Body::Change { .. } => 0,
+            Body::Change { .. } | Body::Decide { .. } => 0,
         };
         match entry.kind {
             EntryKind::Opened | EntryKind::Funded => {
@@ -133,6 +133,8 @@ impl Accounts {
             }
             Body::Open { account, .. } => self.get(account).map(|_| Reason::AccountExists),
             Body::Fund { account, currency, .. } => self.refuses(account, *currency),
+            // Whether the payment is held is not for the account to say.
+            Body::Decide { .. } => None,
             Body::Change { account, change } => {
                 let Some(account) = self.get(account) else { return Some(Reason::UnknownAccount) };
                 match (account.status, change) {

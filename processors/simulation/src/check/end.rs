@@ -36,7 +36,7 @@ impl Books {
     pub fn close(&self, topology: &Topology) -> Checked {
         for (_, sent) in self.incoming.iter().flat_map(BTreeMap::values) {
             if let Sent::Good(request) = sent
-                && !self.known.get(&request.id).is_some_and(|known| known.published)
+                && !self.known.get(&request.id).is_some_and(super::Known::is_over)
             {
                 return wrong("lost", format!("{request:?} has no outcome"));
             }

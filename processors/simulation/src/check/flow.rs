@@ -3,16 +3,17 @@
 use std::rc::Rc;
 
 use kpay::names::TopicName;
-use kpay_domain::{AccountSnapshot, Command, EntryKind, LedgerEntry, Outcome, Reason, Status};
+use kpay_domain::{AccountSnapshot, Command, EntryKind, HoldVerdict, LedgerEntry, Outcome, Reason, Status};
 use kpay_streams::sim::{Decided, SimRecord};
 
+use super::holds::has_decided;
 use super::intake::{command_of, decode_outcome};
 use super::{Books, Checked, Moved, Step, index, wrong};
 use crate::request::{Body, Request};
 
 /// Which step of a payment a command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Debit,
     Credit,
     Reverse,
@@ -32,13 +33,15 @@ fn kind(command: &Command) -> Kind {
 
 /// The commands that the transaction has read and not used yet, and the ids that it has touched.
 #[derive(Default)]
-struct Due {
-    commands: Vec<Rc<Command>>,
+pub(super) struct Due {
+    pub(super) commands: Vec<Rc<Command>>,
     touched: Vec<String>,
+    /// Held payments that were decided, and how; the command that did so has to say it.
+    pub(super) decided: Vec<(String, HoldVerdict)>,
 }
 
 impl Due {
-    fn take(&mut self, id: &str, of: Kind) -> Checked {
+    pub(super) fn take(&mut self, id: &str, of: Kind) -> Checked {
         match self.commands.iter().position(|c| kind(c) == of && c.id().as_str() == id) {
             Some(at) => {
                 self.commands.swap_remove(at);
@@ -68,10 +71,13 @@ impl Books {
         if let Some(command) = due.commands.first() {
             return wrong("command_lost", format!("{command:?} was read and had no effect"));
         }
+        if let Some((id, verdict)) = due.decided.first() {
+            return wrong("hold", format!("{verdict:?} of {id}, and no command tells it"));
+        }
         for id in &due.touched {
             let step = &self.known[id].step;
             match step {
-                Step::Debited { written: true } | Step::Refused(_) | Step::Done => {}
+                Step::Debited { written: true } | Step::Refused(_) | Step::Held { .. } | Step::Done => {}
                 Step::Accepted
                 | Step::Debited { written: false }
                 | Step::Credited
@@ -124,10 +130,14 @@ impl Books {
 
     fn debit(&self, request: &Request, step: &Step, due: &mut Due) -> Checked<Step> {
         let id = &request.id;
-        if *step != Step::Accepted {
-            return wrong("one_debit", format!("{id} is debited and was {step:?}"));
+        match step {
+            Step::Accepted => due.take(id, Kind::Debit)?,
+            Step::Held { .. } => due.decide(request, HoldVerdict::Release)?,
+            _ => return wrong("one_debit", format!("{id} is debited and was {step:?}")),
         }
-        due.take(id, Kind::Debit)?;
+        if !step.is_held() && self.is_to_hold(&request.body) {
+            return wrong("hold", format!("{request:?} is debited, should be held"));
+        }
         match self.accounts.rejects(&request.body) {
             None => Ok(Step::Debited { written: false }),
             Some(reason) => wrong("funds", format!("{request:?} is debited, should be {reason}")),
@@ -229,11 +239,11 @@ impl Books {
         let true_to = match (&outcome.status, &step) {
             (Status::Confirmed, Step::Credited | Step::Applied) => true,
             (Status::Reversed(told), Step::Reversed(reason)) => told == reason,
-            (Status::Rejected(told), Step::Accepted) => {
-                let payment = matches!(request.body, Body::Payment { .. });
-                due.take(&id, if payment { Kind::Debit } else { Kind::Account })?;
-                self.accounts.rejects(&request.body).as_ref() == Some(told)
+            (Status::Confirmed, Step::Accepted) => has_decided(&request.body, &id, due)?,
+            (Status::Rejected(_), _) if step != Step::Done => {
+                self.rejected(&request, &step, &outcome, due)?
             }
+            (Status::Held(_), Step::Accepted) => self.holds_right(&request, &outcome, due)?,
             (_, Step::Done) => return wrong("one_outcome", format!("{id} has a second outcome")),
             _ => false,
         };

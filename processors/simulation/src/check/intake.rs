@@ -96,6 +96,7 @@ impl Books {
             offset,
             hash,
             step: Step::Accepted,
+            held: None,
             published: false,
         };
         self.known.insert(id.clone(), known);
@@ -161,7 +162,7 @@ pub(super) fn refused(body: &Body) -> Option<Reason> {
         Body::Payment { from, to, amount, currency, .. } => (*amount > 0, Some(*currency), from == to),
         Body::Open { currency, funding, .. } => (*funding >= 0, *currency, false),
         Body::Fund { amount, currency, .. } => (*amount > 0, *currency, false),
-        Body::Change { .. } => (true, None, false),
+        Body::Change { .. } | Body::Decide { .. } => (true, None, false),
     };
     if !positive {
         return Some(Reason::AmountNotPositive);
@@ -194,6 +195,11 @@ fn is_first(request: &Request, command: &Command) -> bool {
             }
             (Body::Change { account, change }, Action::Change(to)) => {
                 command.account.as_str() == account && to == change
+            }
+            (Body::Decide { account, payment, verdict, .. }, Action::Decide(decide)) => {
+                command.account.as_str() == account
+                    && decide.payment.as_str() == payment
+                    && decide.verdict == *verdict
             }
             _ => false,
         },

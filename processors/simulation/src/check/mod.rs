@@ -7,6 +7,7 @@
 mod accounts;
 mod end;
 mod flow;
+mod holds;
 mod intake;
 mod progress;
 mod published;
@@ -16,12 +17,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use kpay::names::{StageName, TopicName};
-use kpay_domain::{Command, Outcome, Reason};
+use kpay_domain::{Command, Outcome, Reason, Status};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::sim::{Decided, SimRecord};
 
 use crate::request::{Body, Request, Sent, Wire};
-use crate::topology::Topology;
+use crate::topology::{Terms, Topology};
 
 pub use state::View;
 
@@ -58,6 +59,8 @@ enum Step {
     Reversed(Reason),
     /// The account command is carried out; the outcome is due in the same transaction.
     Applied,
+    /// A rule holds it until this time; nothing has moved.
+    Held { expires_at_ms: i64 },
     /// It has an outcome.
     Done,
 }
@@ -70,7 +73,22 @@ struct Known {
     offset: i64,
     hash: [u8; 12],
     step: Step,
+    /// It was held before, and whether that is published.
+    held: Option<bool>,
     published: bool,
+}
+
+impl Known {
+    /// A held payment is not in flight.
+    fn is_over(&self) -> bool {
+        self.published || self.step.is_held() && self.held == Some(true)
+    }
+}
+
+impl Step {
+    const fn is_held(&self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
 }
 
 /// The input of one transaction: a partition, its offsets, and what the commit carries.
@@ -92,6 +110,7 @@ pub struct Books {
     outcomes: Vec<BTreeMap<i64, Rc<Outcome>>>,
     known: BTreeMap<String, Known>,
     accounts: Accounts,
+    terms: Terms,
     consumed: HashMap<(StageName, i32), i64>,
     accepted: Vec<Tally>,
     finished: Vec<Tally>,
@@ -123,6 +142,7 @@ impl Books {
             outcomes: vec![BTreeMap::new(); count(TopicName::Complete)],
             known: BTreeMap::new(),
             accounts: Accounts::default(),
+            terms: topology.terms,
             consumed: HashMap::new(),
             accepted: vec![Tally::default(); count(TopicName::Incoming)],
             finished: vec![Tally::default(); count(TopicName::Complete)],
@@ -147,12 +167,22 @@ impl Books {
 
     /// Requests that are accepted and not finished.
     pub fn in_flight(&self) -> usize {
-        self.known.values().filter(|known| !known.published).count()
+        self.known.values().filter(|known| !known.is_over()).count()
     }
 
     /// How many requests were accepted.
     pub fn accepted(&self) -> usize {
         self.known.len()
+    }
+
+    /// The payments that are held, with their payers.
+    pub fn held_payments(&self) -> Vec<(String, String)> {
+        let held = self.known.values().filter(|known| known.step.is_held());
+        let payer = |known: &Known| match &known.request.body {
+            Body::Payment { from, .. } => Some((known.request.id.clone(), from.clone())),
+            _ => None,
+        };
+        held.filter_map(payer).collect()
     }
 
     /// Follows one transaction.
@@ -224,7 +254,19 @@ impl Books {
         if known.step == Step::Done {
             return wrong("one_outcome", format!("{id} has a second outcome"));
         }
-        known.step = Step::Done;
+        let held = matches!(outcome.status, Status::Held(_));
+        let decided = outcome.hold.as_ref().map(|hold| hold.decided.is_some());
+        // Both outcomes of a held payment say so, and the second one that it was decided.
+        if decided != (held || known.held.is_some()).then_some(!held) {
+            return wrong("hold", format!("{outcome:?} of {known:?}"));
+        }
+        known.step = match &outcome.hold {
+            Some(of) if held => {
+                known.held = Some(false);
+                Step::Held { expires_at_ms: of.expires_at_ms }
+            }
+            _ => Step::Done,
+        };
         if !says(&known.request, &outcome) {
             return wrong("outcome", format!("{outcome:?} is not of {:?}", known.request));
         }
@@ -257,6 +299,11 @@ fn says(request: &Request, outcome: &Outcome) -> bool {
         }
         (Body::Change { account, change }, Intake::Account(command)) => {
             command.account.as_str() == account && command.action == Action::Change(*change)
+        }
+        (Body::Decide { account, payment, verdict, .. }, Intake::Account(command)) => {
+            command.account.as_str() == account
+                && matches!(&command.action, Action::Decide(decide)
+                    if decide.payment.as_str() == payment && decide.verdict == *verdict)
         }
         _ => false,
     }

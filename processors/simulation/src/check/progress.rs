@@ -26,6 +26,11 @@ impl Tally {
         }
     }
 
+    /// One more without value: the end of a payment that was held.
+    pub(super) const fn add_one(&mut self) {
+        self.count += 1;
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = format!("v1;{}", self.count);
         for (currency, value) in &self.value {

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use kpay::names::TopicName;
-use kpay_domain::{Intake, Outcome};
+use kpay_domain::{Intake, Outcome, Status};
 use kpay_streams::sim::{Decided, SimRecord};
 use serde_json::Value;
 
 use super::{Books, Checked, Moved, index, wrong};
+use crate::request::Body;
 
 impl Books {
     pub(super) fn published(&mut self, moved: &[Moved<'_>], decided: &Decided) -> Checked {
@@ -27,7 +28,7 @@ impl Books {
                     format!("{record:?} has no outcome in this transaction's input"),
                 );
             };
-            let (partition, outcome) = due.swap_remove(at);
+            let (partition, outcome) = due.remove(at);
             self.publish(partition, record, &outcome)?;
         }
         match due.first() {
@@ -43,11 +44,23 @@ impl Books {
             return wrong("published", format!("{record:?} is not {outcome:?}"));
         }
         let Some(known) = self.known.get_mut(id) else { return wrong("invented", id) };
-        if std::mem::replace(&mut known.published, true) {
+        let held = matches!(outcome.status, Status::Held(_));
+        let before = match &mut known.held {
+            Some(published) if held => std::mem::replace(published, true),
+            _ => std::mem::replace(&mut known.published, true),
+        };
+        if before {
             return wrong("one_published", format!("{id} is published twice"));
         }
-        let passed = super::intake::refused(&known.request.body).is_none();
-        self.finished[index(partition)].add(&known.request.body, passed);
+        let finished = &mut self.finished[index(partition)];
+        match (&known.request.body, known.held) {
+            // It counts with the payment's second outcome.
+            (Body::Decide { .. }, _) if outcome.status == Status::Confirmed => {}
+            // Its value is out of the pipeline since it was held.
+            (_, Some(true)) if !held => finished.add_one(),
+            (_, Some(false)) => return wrong("hold", format!("{id} ends before its hold is published")),
+            (body, _) => finished.add(body, super::intake::refused(body).is_none()),
+        }
         Ok(())
     }
 }

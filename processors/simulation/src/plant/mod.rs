@@ -123,6 +123,12 @@ pub enum StagePlant {
     RekeyLost,
     /// The published JSON has another status.
     JsonWrong,
+    /// That a payment is held is not noted.
+    HoldUnnoted,
+    /// That a payment is not held any more is not noted.
+    HoldEndUnnoted,
+    /// The outcome of a payment that was held does not say so.
+    HoldUntold,
 }
 
 impl Plant {
@@ -183,6 +189,9 @@ impl Plant {
             S::OutcomeLost,
             S::OutcomeTwice,
             S::OutcomeUntrue,
+            S::HoldUnnoted,
+            S::HoldEndUnnoted,
+            S::HoldUntold,
         ];
         let of_confirmed = [S::RestoreShort, S::RestoreMetadataLost, S::OutcomeTwice, S::JsonWrong];
         let mut all: Vec<Self> = of_log.into_iter().map(Self::Log).collect();

@@ -113,9 +113,17 @@ fn fate(plant: StagePlant, topic: TopicName, key: &[u8], value: &[u8], sent: u64
             let text = String::from_utf8_lossy(value).replace("\"rejected\"", "\"confirmed\"");
             Fate::Value(text.into_bytes())
         }
-        (TopicName::Checkpoints, StagePlant::MarkerEarly) if key.starts_with(b"\0") => {
+        (TopicName::Checkpoints, StagePlant::MarkerEarly) if key.starts_with(b"\0round") => {
             let at_ms = value.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes));
             Fate::Value((at_ms + 60_000).to_be_bytes().to_vec())
+        }
+        (TopicName::Checkpoints, StagePlant::HoldUnnoted) if key.starts_with(b"\0h") && !value.is_empty() => {
+            Fate::Drop
+        }
+        (TopicName::Checkpoints, StagePlant::HoldEndUnnoted)
+            if key.starts_with(b"\0h") && value.is_empty() =>
+        {
+            Fate::Drop
         }
         (TopicName::Checkpoints, StagePlant::SnapshotWrong) => match AccountSnapshot::decode(value) {
             Ok(mut snapshot) if some => {
@@ -161,6 +169,13 @@ fn outcome(plant: StagePlant, value: &[u8], some: bool) -> Fate {
     match plant {
         StagePlant::OutcomeLost if some => Fate::Drop,
         StagePlant::OutcomeTwice if some => Fate::Twice,
+        StagePlant::HoldUntold => match Outcome::decode(value) {
+            Ok(mut outcome) if outcome.hold.as_ref().is_some_and(|hold| hold.decided.is_some()) => {
+                outcome.hold = None;
+                encoded(|b| outcome.encode(b))
+            }
+            _ => Fate::Keep,
+        },
         StagePlant::OutcomeUntrue => match Outcome::decode(value) {
             Ok(mut outcome) if matches!(outcome.status, Status::Rejected(_)) => {
                 outcome.status = Status::Confirmed;
