@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use kpay::names::TopicName;
-use kpay_domain::{HoldVerdict, StatusChange, intake::default_id};
+use kpay_domain::{AccountLimits, HoldVerdict, StatusChange, intake::default_id};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::sim::Rng;
 
@@ -50,8 +50,9 @@ impl Client {
                 send(&wire, Sent::Bad(code), key.as_bytes(), topology, books);
             }
             23..=32 if topology.terms.hold_above.is_some() => self.decide(rng, topology, books),
+            33..=39 => self.refunds(rng, topology, books),
             _ => {
-                let body = self.body(rng, books);
+                let body = self.body(rng, books, topology.cluster.now_ms());
                 self.request(body, rng, topology, books);
                 // A client that did not get its answer asks again at once.
                 if rng.below(12) == 0 {
@@ -97,6 +98,31 @@ impl Client {
         }
     }
 
+    /// Several refunds of one payment, which together may be more than it was.
+    fn refunds(&mut self, rng: &mut Rng, topology: &Topology, books: &mut Books) {
+        if books.paid().is_empty() {
+            return;
+        }
+        let paid = Rc::clone(&books.paid()[rng.below(books.paid().len())]);
+        let Body::Payment { from, to, amount: whole, currency, .. } = &paid.body else { return };
+        for _ in 0..=rng.below(4) {
+            let amount = [*whole, whole / 2, whole - 1, whole + 1, 1][rng.below(5)];
+            let (from, to, refund) = (to.clone(), from.clone(), Some((paid.id.clone(), *whole)));
+            let body = Body::Payment { from, to, amount, currency, reference: None, refund };
+            self.request(body, rng, topology, books);
+        }
+    }
+
+    fn limits(&self, rng: &mut Rng) -> Body {
+        let limits = AccountLimits {
+            overdraft_minor: [None, None, Some(0), Some(7)][rng.below(4)],
+            daily_outflow_minor: [None, None, Some(30), Some(200)][rng.below(4)],
+            daily_count: [None, None, Some(0), Some(5)][rng.below(4)],
+            lowest_balance_minor: [None, None, Some(0), Some(3)][rng.below(4)],
+        };
+        Body::Limits { account: self.account(rng), limits }
+    }
+
     fn again(&mut self, rng: &mut Rng, topology: &Topology, books: &mut Books) {
         if !self.sent.is_empty() {
             let near = rng.below(2) == 0;
@@ -109,7 +135,7 @@ impl Client {
     fn conflict(&mut self, rng: &mut Rng, topology: &Topology, books: &mut Books) {
         if !self.sent.is_empty() {
             let id = self.sent[rng.below(self.sent.len())].id.clone();
-            let body = self.body(rng, books);
+            let body = self.body(rng, books, topology.cluster.now_ms());
             self.sent.push(Rc::new(Request { id, body }));
             self.send(self.sent.len() - 1, rng, topology, books);
         }
@@ -132,7 +158,7 @@ impl Client {
         format!("a{}", rng.below(self.accounts + beyond))
     }
 
-    fn body(&self, rng: &mut Rng, books: &Books) -> Body {
+    fn body(&self, rng: &mut Rng, books: &Books, now_ms: i64) -> Body {
         match rng.below(100) {
             0..=6 => Body::Fund {
                 account: self.account(rng),
@@ -147,7 +173,8 @@ impl Client {
             12..=15 => self.change(rng, StatusChange::Freeze),
             16..=20 => self.change(rng, StatusChange::Unfreeze),
             21..=28 => self.change(rng, StatusChange::Close),
-            _ => self.payment(rng, books),
+            29..=33 => self.limits(rng),
+            _ => self.payment(rng, books, now_ms),
         }
     }
 
@@ -155,13 +182,16 @@ impl Client {
         Body::Change { account: self.account(rng), change }
     }
 
-    fn payment(&self, rng: &mut Rng, books: &Books) -> Body {
+    fn payment(&self, rng: &mut Rng, books: &Books, now_ms: i64) -> Body {
         let (from, to) = (self.account(rng), self.account(rng));
         let (held, of) = books.held(&from).unwrap_or((10, "USD"));
+        let room = books.room(&from, now_ms);
         // Often just what is there, or one more.
         let amount = match rng.below(10) {
             0 | 1 => held,
             2 => held + 1,
+            // Just what may be paid today, or one more.
+            4 | 5 if room.is_some() => room.unwrap() + rng.up_to_ms(2),
             3 => [0, -5, i64::MAX][rng.below(3)],
             _ => [1, 5, 10, 50][rng.below(4)],
         };
@@ -171,7 +201,7 @@ impl Client {
             _ => of,
         };
         let reference = (rng.below(4) == 0).then(|| rng.below(2) as u8);
-        Body::Payment { from, to, amount, currency, reference }
+        Body::Payment { from, to, amount, currency, reference, refund: None }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use kpay_domain::{
-    AccountCommand, AccountId, Action, Attributes, Currency, DecideHold, HoldVerdict, Intake, Money, Payment,
-    PaymentId, Reference, StatusChange, intake::default_id,
+    AccountCommand, AccountId, AccountLimits, Action, Attributes, Currency, DecideHold, HoldVerdict, Intake,
+    Money, Payment, PaymentId, Reference, Refund, StatusChange, intake::default_id,
 };
 
 /// A request with its idempotency key.
@@ -20,11 +20,39 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names of the domain")]
 pub enum Body {
-    Payment { from: String, to: String, amount: i64, currency: &'static str, reference: Option<u8> },
-    Open { account: String, currency: Option<&'static str>, funding: i64 },
-    Fund { account: String, amount: i64, currency: Option<&'static str> },
-    Change { account: String, change: StatusChange },
-    Decide { account: String, payment: String, verdict: HoldVerdict, by: u8 },
+    Payment {
+        from: String,
+        to: String,
+        amount: i64,
+        currency: &'static str,
+        reference: Option<u8>,
+        /// Of which payment, and what that one moved.
+        refund: Option<(String, i64)>,
+    },
+    Open {
+        account: String,
+        currency: Option<&'static str>,
+        funding: i64,
+    },
+    Fund {
+        account: String,
+        amount: i64,
+        currency: Option<&'static str>,
+    },
+    Change {
+        account: String,
+        change: StatusChange,
+    },
+    Limits {
+        account: String,
+        limits: AccountLimits,
+    },
+    Decide {
+        account: String,
+        payment: String,
+        verdict: HoldVerdict,
+        by: u8,
+    },
 }
 
 /// What the pipeline has to make of a record of payment.incoming.
@@ -57,7 +85,7 @@ impl Request {
     fn intake(&self) -> Intake {
         let id = PaymentId::new(&self.id).unwrap();
         let (account, action) = match &self.body {
-            Body::Payment { from, to, amount, currency: of, reference } => {
+            Body::Payment { from, to, amount, currency: of, reference, refund } => {
                 return Intake::Payment(Payment {
                     id,
                     from: AccountId::new(from).unwrap(),
@@ -66,7 +94,9 @@ impl Request {
                     reference: reference.and_then(|r| Reference::new(&format!("invoice {r}")).unwrap()),
                     attributes: Attributes::default(),
                     occurred_at_ms: None,
-                    refund: None,
+                    refund: refund.as_ref().map(|(of, paid)| {
+                        Box::new(Refund { of: PaymentId::new(of).unwrap(), amount_minor: *paid })
+                    }),
                 });
             }
             Body::Open { account, currency: of, funding } => {
@@ -76,6 +106,7 @@ impl Request {
                 (account, Action::Fund { amount_minor: *amount, currency: of.map(currency) })
             }
             Body::Change { account, change } => (account, Action::Change(*change)),
+            Body::Limits { account, limits } => (account, Action::Limits(Box::new(*limits))),
             Body::Decide { account, payment, verdict, by } => {
                 let payment = PaymentId::new(payment).unwrap();
                 let (by, why) = (words(&format!("person {by}")), words("looked at"));
@@ -95,13 +126,17 @@ impl Request {
 
     /// As any Kafka client may write it. A change of status has to say its kind, others may.
     pub fn json(&self, say_kind: bool) -> Wire {
+        if matches!(&self.body, Body::Payment { refund: Some(_), .. }) {
+            // Only the gateway writes refunds.
+            return self.protobuf();
+        }
         let id = &self.id;
         let money = |amount: &i64, currency: Option<&str>| match currency {
             Some(currency) => format!(r#"{{"value":{amount},"currency":"{currency}"}}"#),
             None => format!(r#"{{"value":{amount}}}"#),
         };
         let (kind, text) = match &self.body {
-            Body::Payment { from, to, amount, currency, reference } => {
+            Body::Payment { from, to, amount, currency, reference, .. } => {
                 let amount = money(amount, Some(currency));
                 let reference =
                     reference.map(|r| format!(r#","reference":"invoice {r}""#)).unwrap_or_default();
@@ -122,6 +157,10 @@ impl Request {
             Body::Change { account, change } => {
                 (change.as_str(), format!(r#"{{"id":"{id}","account":"{account}"}}"#))
             }
+            Body::Limits { account, limits } => {
+                let limits = own(limits);
+                ("account.limits", format!(r#"{{"id":"{id}","account":"{account}","limits":{{{limits}}}}}"#))
+            }
             Body::Decide { account, payment, verdict, by } => {
                 // The id that it has without one is not always said.
                 let own = id.as_str() == default_id(verdict.as_str(), payment).as_str();
@@ -138,6 +177,17 @@ impl Request {
         }
         Wire { value: text.into_bytes(), headers }
     }
+}
+
+fn own(limits: &AccountLimits) -> String {
+    let fields = [
+        ("overdraft", limits.overdraft_minor),
+        ("dailyOutflow", limits.daily_outflow_minor),
+        ("dailyCount", limits.daily_count.map(i64::from)),
+        ("lowestBalance", limits.lowest_balance_minor),
+    ];
+    let said = fields.iter().filter_map(|(name, limit)| limit.map(|limit| format!(r#""{name}":{limit}"#)));
+    said.collect::<Vec<_>>().join(",")
 }
 
 /// Records that nobody can read, with the code that their dead letter has to carry.

@@ -1,13 +1,15 @@
 //! The pipeline of one seed: its topics, how many workers each stage has, how they are set, what goes wrong.
 
 use kpay::names::{Names, StageName, TopicName};
-use kpay_domain::{Currency, Policy, RuleAction, RuleSource, Rules};
+use kpay_domain::{Currency, Limits, Policy, RuleAction, RuleSource, Rules};
 use kpay_streams::out::Topic;
 use kpay_streams::sim::{Faults, Rng, SimCluster};
 use kpay_streams::worker::Settings;
 
 /// How long a dead member keeps its partitions.
 pub const SESSION_MS: i64 = 300;
+/// One day.
+pub const DAY_MS: i64 = 86_400_000;
 const TRANSACTION_MS: i64 = 400;
 
 /// What the pipeline decides for all of its payments, as it is written down.
@@ -17,6 +19,16 @@ pub struct Terms {
     pub hold_above: Option<i64>,
     /// How long.
     pub hold_expiry_ms: i64,
+    /// The most that one payment moves.
+    pub per_payment: Option<i64>,
+    /// The most that an account pays in a day.
+    pub daily_outflow: Option<i64>,
+    /// The most payments of an account in a day.
+    pub daily_count: Option<u32>,
+    /// What a payment has to leave.
+    pub lowest: Option<i64>,
+    /// How far below zero a payment may go.
+    pub overdraft: i64,
 }
 
 impl Terms {
@@ -24,6 +36,11 @@ impl Terms {
         Self {
             hold_above: [None, None, Some(4), Some(9), Some(49)][rng.below(5)],
             hold_expiry_ms: [20, 500, 5_000, 1_000_000][rng.below(4)],
+            per_payment: [None, None, None, Some(49)][rng.below(4)],
+            daily_outflow: [None, None, None, Some(20), Some(100)][rng.below(5)],
+            daily_count: [None, None, None, Some(2), Some(8)][rng.below(5)],
+            lowest: [None, None, None, None, Some(2)][rng.below(5)],
+            overdraft: [0, 0, 0, 5, 50][rng.below(5)],
         }
     }
 
@@ -36,7 +53,20 @@ impl Terms {
             message: None,
         });
         let rules = Rules::compile(rule.as_slice()).unwrap();
-        Policy { rules, hold_expiry_ms: self.hold_expiry_ms, ..Policy::new(Currency::new("USD").unwrap()) }
+        let limits = Limits {
+            per_payment_minor: self.per_payment,
+            daily_outflow_minor: self.daily_outflow,
+            daily_count: self.daily_count,
+            lowest_balance_minor: self.lowest,
+            overdraft_minor: self.overdraft,
+            ..Limits::default()
+        };
+        Policy {
+            limits,
+            rules,
+            hold_expiry_ms: self.hold_expiry_ms,
+            ..Policy::new(Currency::new("USD").unwrap())
+        }
     }
 }
 
@@ -69,6 +99,11 @@ impl Topology {
         let cluster = SimCluster::new(seed);
         cluster.set_timeouts(SESSION_MS, TRANSACTION_MS);
         cluster.keep_journal();
+        if rng.below(3) == 0 {
+            // Midnight comes in the middle.
+            let left = DAY_MS - cluster.now_ms().rem_euclid(DAY_MS);
+            cluster.advance(left - rng.up_to_ms(20_000).min(left));
+        }
         let mut partitions = || 1 + i32::try_from(rng.below(4)).unwrap();
         let (incoming, inflight, complete) = (partitions(), partitions(), partitions());
         let settings = Settings {

@@ -2,15 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use kpay_domain::{Account, AccountStatus, EntryKind, LedgerEntry, Reason, StatusChange};
+use kpay_domain::{
+    Account, AccountLimits, AccountStatus, EntryKind, LedgerEntry, LimitName, Outflow, Reason, StatusChange,
+};
 
 use super::{Checked, wrong};
 use crate::request::Body;
+use crate::topology::{DAY_MS, Terms};
 
 /// The accounts as the ledger tells them.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
+    terms: Terms,
     by_id: BTreeMap<String, (i32, Account)>,
+    /// By payment: the day of its debit.
+    debited: BTreeMap<String, u32>,
+    /// What was given back, by the account that gives it and the payment.
+    refunded: BTreeMap<(String, String), i64>,
     /// By currency: what the accounts hold, what is between two of them, what came from outside.
     held: BTreeMap<&'static str, i128>,
     flying: BTreeMap<&'static str, i128>,
@@ -26,7 +34,86 @@ fn name(currency: &str) -> &'static str {
     }
 }
 
+fn day(at_ms: i64) -> u32 {
+    u32::try_from(at_ms / DAY_MS).unwrap()
+}
+
 impl Accounts {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self { terms, ..Self::default() }
+    }
+
+    fn own(&self, account: &str) -> AccountLimits {
+        let own = self.get(account).and_then(|account| account.limits.as_deref()).copied();
+        own.unwrap_or_default()
+    }
+
+    /// What the account paid on the day of `at_ms`. A day does not come back.
+    fn outflow(&self, account: &str, at_ms: i64) -> Outflow {
+        let last = self.get(account).map_or(Outflow::NONE, |account| account.outflow);
+        if day(at_ms) > last.day { Outflow { day: day(at_ms), minor: 0, count: 0 } } else { last }
+    }
+
+    /// What may still be paid on the day of `at_ms`, if that is bounded.
+    pub(super) fn room(&self, account: &str, at_ms: i64) -> Option<i64> {
+        let most = self.own(account).daily_outflow_minor.or(self.terms.daily_outflow)?;
+        Some(most - self.outflow(account, at_ms).minor)
+    }
+
+    /// What is against a payment that the account could take part in.
+    fn exceeds(&self, from: &str, amount: i64, refund: Option<&(String, i64)>, at_ms: i64) -> Option<Reason> {
+        let (own, terms) = (self.own(from), &self.terms);
+        if let Some((of, paid)) = refund {
+            let already = self.refunded.get(&(from.to_owned(), of.clone())).copied().unwrap_or(0);
+            if i128::from(already) + i128::from(amount) > i128::from(*paid) {
+                return Some(Reason::RefundExceedsPayment);
+            }
+        }
+        let held = self.get(from).map_or(0, |account| account.balance_minor);
+        let left = i128::from(held) - i128::from(amount);
+        if left < -i128::from(own.overdraft_minor.unwrap_or(terms.overdraft)) {
+            return Some(Reason::InsufficientFunds);
+        }
+        if refund.is_some() {
+            return None;
+        }
+        if own.lowest_balance_minor.or(terms.lowest).is_some_and(|lowest| left < i128::from(lowest)) {
+            return Some(Reason::LimitExceeded(LimitName::LowestBalance));
+        }
+        if self.room(from, at_ms).is_some_and(|room| amount > room) {
+            return Some(Reason::LimitExceeded(LimitName::DailyOutflow));
+        }
+        let count = self.outflow(from, at_ms).count;
+        let full = own.daily_count.or(terms.daily_count).is_some_and(|most| count >= most);
+        full.then_some(Reason::LimitExceeded(LimitName::DailyCount))
+    }
+
+    /// The outflow and the limits that the entry has to carry; what was given back is counted.
+    fn follows(&mut self, entry: &LedgerEntry, body: &Body) -> (Outflow, Option<Box<AccountLimits>>) {
+        let (account, id, minor) = (entry.account.as_str(), entry.id.as_str(), entry.amount.minor);
+        let mut outflow = self.get(account).map_or(Outflow::NONE, |account| account.outflow);
+        let mut limits = self.get(account).and_then(|account| account.limits.clone());
+        match (entry.kind, body) {
+            (EntryKind::Debit | EntryKind::Reverse, Body::Payment { refund: Some((of, _)), .. }) => {
+                *self.refunded.entry((account.to_owned(), of.clone())).or_default() -= minor;
+            }
+            (EntryKind::Debit, _) => {
+                let before = self.outflow(account, entry.at_ms);
+                outflow = Outflow { minor: before.minor - minor, count: before.count + 1, ..before };
+                self.debited.insert(id.to_owned(), day(entry.at_ms));
+            }
+            (EntryKind::Reverse, _) if self.debited.get(id) == Some(&outflow.day) => {
+                outflow.minor -= minor;
+                outflow.count -= 1;
+            }
+            (EntryKind::Limits, Body::Limits { limits: own, .. }) => {
+                limits = (*own != AccountLimits::default()).then(|| Box::new(*own));
+            }
+            _ => {}
+        }
+        (outflow, limits)
+    }
+
     pub(super) fn get(&self, account: &str) -> Option<&Account> {
         self.by_id.get(account).map(|(_, account)| account)
     }
@@ -59,7 +146,8 @@ impl Accounts {
         if was.checked_add(entry.amount.minor) != Some(entry.balance_minor) {
             return wrong("balance", format!("{entry:?} after {was}"));
         }
-        if entry.balance_minor < 0 {
+        let floor = self.own(id).overdraft_minor.unwrap_or(self.terms.overdraft);
+        if entry.kind == EntryKind::Debit && entry.balance_minor < -floor {
             return wrong("floor", format!("{id} holds {}", entry.balance_minor));
         }
         let (status, sign) = match entry.kind {
@@ -72,10 +160,16 @@ impl Accounts {
             EntryKind::Frozen => (AccountStatus::Frozen, entry.amount.minor == 0),
             EntryKind::Unfrozen => (AccountStatus::Open, entry.amount.minor == 0),
             EntryKind::Closed => (AccountStatus::Closed, entry.amount.minor == 0 && was == 0),
-            EntryKind::Limits => return wrong("entry", format!("nobody asked for limits: {entry:?}")),
+            EntryKind::Limits => {
+                (before.as_ref().map_or(AccountStatus::Closed, |(_, b)| b.status), entry.amount.minor == 0)
+            }
         };
         if entry.status != status || !sign {
             return wrong("entry", format!("{entry:?} after {before:?}"));
+        }
+        let (outflow, limits) = self.follows(entry, body);
+        if entry.outflow != outflow || entry.limits != limits {
+            return wrong("outflow", format!("{entry:?}, should be {outflow:?} with {limits:?}"));
         }
         self.by_id.insert(id.to_owned(), (partition, entry.state()));
         self.sum(entry, was, body)
@@ -88,7 +182,7 @@ impl Accounts {
         let asked = match body {
             Body::Payment { amount, .. } | Body::Fund { amount, .. } => *amount,
             Body::Open { funding, .. } => *funding,
-            Body::Change { .. } | Body::Decide { .. } => 0,
+            Body::Change { .. } | Body::Limits { .. } | Body::Decide { .. } => 0,
         };
         match entry.kind {
             EntryKind::Opened | EntryKind::Funded => {
@@ -125,12 +219,16 @@ impl Accounts {
     }
 
     /// Why a debit or an account command is rejected, if so.
-    pub(super) fn rejects(&self, body: &Body) -> Option<Reason> {
+    pub(super) fn rejects(&self, body: &Body, at_ms: i64) -> Option<Reason> {
         match body {
-            Body::Payment { from, amount, currency, .. } => {
-                let short = || self.get(from).is_none_or(|a| a.balance_minor < *amount);
-                self.refuses(from, Some(currency)).or_else(|| short().then_some(Reason::InsufficientFunds))
-            }
+            Body::Payment { from, amount, currency, refund, .. } => self
+                .refuses(from, Some(currency))
+                .or_else(|| self.exceeds(from, *amount, refund.as_ref(), at_ms)),
+            Body::Limits { account, .. } => match self.get(account).map(|account| account.status) {
+                None => Some(Reason::UnknownAccount),
+                Some(AccountStatus::Closed) => Some(Reason::AccountClosed),
+                Some(_) => None,
+            },
             Body::Open { account, .. } => self.get(account).map(|_| Reason::AccountExists),
             Body::Fund { account, currency, .. } => self.refuses(account, *currency),
             // Whether the payment is held is not for the account to say.
@@ -154,12 +252,12 @@ impl Accounts {
 
 #[cfg(test)]
 mod tests {
-    use kpay_domain::account::Outflow;
     use kpay_domain::{AccountId, Currency, Money, PaymentId};
 
     use super::*;
 
     fn entry(kind: EntryKind, minor: i64, balance_minor: i64, version: u64) -> LedgerEntry {
+        let debit = Outflow { day: 0, minor: -minor, count: 1 };
         LedgerEntry {
             account: AccountId::new("a0").unwrap(),
             kind,
@@ -170,7 +268,7 @@ mod tests {
             version,
             status: AccountStatus::Open,
             at_ms: 0,
-            outflow: Outflow::NONE,
+            outflow: if kind == EntryKind::Debit { debit } else { Outflow::NONE },
             limits: None,
         }
     }
@@ -183,7 +281,14 @@ mod tests {
     }
 
     fn paid(amount: i64) -> Body {
-        Body::Payment { from: "a0".into(), to: "a1".into(), amount, currency: "USD", reference: None }
+        Body::Payment {
+            from: "a0".into(),
+            to: "a1".into(),
+            amount,
+            currency: "USD",
+            reference: None,
+            refund: None,
+        }
     }
 
     /// Which check finds the entry wrong, after an opening with 10.

@@ -8,7 +8,7 @@ use kpay_streams::sim::{Decided, SimRecord};
 
 use super::holds::has_decided;
 use super::intake::{command_of, decode_outcome};
-use super::{Books, Checked, Moved, Step, index, wrong};
+use super::{Books, Checked, Moved, Step, index, refunds, wrong};
 use crate::request::{Body, Request};
 
 /// Which step of a payment a command is.
@@ -111,7 +111,7 @@ impl Books {
         let id = entry.id.as_str();
         let (request, step) = self.request(id)?;
         let step = match entry.kind {
-            EntryKind::Debit => self.debit(&request, &step, due)?,
+            EntryKind::Debit => self.debit(&request, &step, entry.at_ms, due)?,
             EntryKind::Credit => self.credit(&request, &step, due)?,
             EntryKind::Reverse => self.reverse(&request, &step, due)?,
             EntryKind::Opened
@@ -119,7 +119,7 @@ impl Books {
             | EntryKind::Frozen
             | EntryKind::Unfrozen
             | EntryKind::Closed
-            | EntryKind::Limits => self.administer(&request, &step, due)?,
+            | EntryKind::Limits => self.administer(&request, &step, entry.at_ms, due)?,
         };
         self.set(id, step, due);
         if !asked(&request.body, &entry) {
@@ -128,7 +128,7 @@ impl Books {
         self.accounts.apply(record.partition, &entry, &request.body)
     }
 
-    fn debit(&self, request: &Request, step: &Step, due: &mut Due) -> Checked<Step> {
+    fn debit(&self, request: &Request, step: &Step, at_ms: i64, due: &mut Due) -> Checked<Step> {
         let id = &request.id;
         match step {
             Step::Accepted => due.take(id, Kind::Debit)?,
@@ -138,7 +138,7 @@ impl Books {
         if !step.is_held() && self.is_to_hold(&request.body) {
             return wrong("hold", format!("{request:?} is debited, should be held"));
         }
-        match self.accounts.rejects(&request.body) {
+        match self.accounts.rejects(&request.body, at_ms) {
             None => Ok(Step::Debited { written: false }),
             Some(reason) => wrong("funds", format!("{request:?} is debited, should be {reason}")),
         }
@@ -179,12 +179,12 @@ impl Books {
         }
     }
 
-    fn administer(&self, request: &Request, step: &Step, due: &mut Due) -> Checked<Step> {
+    fn administer(&self, request: &Request, step: &Step, at_ms: i64, due: &mut Due) -> Checked<Step> {
         if *step != Step::Accepted {
             return wrong("one_effect", format!("{request:?} is carried out and was {step:?}"));
         }
         due.take(&request.id, Kind::Account)?;
-        match self.accounts.rejects(&request.body) {
+        match self.accounts.rejects(&request.body, at_ms) {
             None => Ok(Step::Applied),
             Some(reason) => wrong("account", format!("{request:?} is carried out, should be {reason}")),
         }
@@ -208,8 +208,8 @@ impl Books {
             Command::Reverse { payment, .. } => (Kind::Reverse, payment),
             other => return wrong("command", format!("the account stage wrote {other:?}")),
         };
-        let same = matches!(&request.body, Body::Payment { from, to, amount, currency, .. }
-            if payment.from.as_str() == from && payment.to.as_str() == to
+        let same = matches!(&request.body, Body::Payment { from, to, amount, currency, refund, .. }
+            if refunds(payment, refund.as_ref()) && payment.from.as_str() == from && payment.to.as_str() == to
                 && payment.amount.minor == *amount && payment.amount.currency.as_str() == *currency);
         if !same {
             return wrong("command", format!("{command:?} is not of {request:?}"));
@@ -248,7 +248,7 @@ impl Books {
             _ => false,
         };
         if !true_to {
-            let should = self.accounts.rejects(&request.body);
+            let should = self.accounts.rejects(&request.body, outcome.completed_at_ms);
             return wrong("outcome", format!("{id} is {:?} at {step:?} ({should:?})", outcome.status));
         }
         self.outcome_of(record, outcome, &id, due)
@@ -298,7 +298,8 @@ fn asked(body: &Body, entry: &LedgerEntry) -> bool {
         (
             EntryKind::Frozen | EntryKind::Unfrozen | EntryKind::Closed,
             Body::Change { account: asked, .. },
-        ) => account == asked && minor == 0,
+        )
+        | (EntryKind::Limits, Body::Limits { account: asked, .. }) => account == asked && minor == 0,
         _ => false,
     }
 }

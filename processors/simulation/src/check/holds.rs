@@ -36,7 +36,7 @@ impl Books {
     /// Whether the rule holds it, if nothing is against it.
     pub(super) fn is_to_hold(&self, body: &Body) -> bool {
         match (body, self.terms.hold_above) {
-            (Body::Payment { amount, .. }, Some(bound)) => *amount > bound,
+            (Body::Payment { amount, refund: None, .. }, Some(bound)) => *amount > bound,
             _ => false,
         }
     }
@@ -57,7 +57,7 @@ impl Books {
                 let Some(decision) = decided else { return Ok(false) };
                 due.decide(request, decision.verdict)?;
                 let should = match decision.verdict {
-                    HoldVerdict::Release => self.accounts.rejects(&request.body),
+                    HoldVerdict::Release => self.accounts.rejects(&request.body, outcome.completed_at_ms),
                     HoldVerdict::Refuse => Some(Reason::HoldRefused),
                     HoldVerdict::Expire => {
                         (*expires_at_ms <= outcome.completed_at_ms).then_some(Reason::HoldExpired)
@@ -79,7 +79,7 @@ impl Books {
             (body, Step::Accepted) => {
                 let payment = matches!(body, Body::Payment { .. });
                 due.take(id, if payment { Kind::Debit } else { Kind::Account })?;
-                Ok(self.accounts.rejects(body).as_ref() == told)
+                Ok(self.accounts.rejects(body, outcome.completed_at_ms).as_ref() == told)
             }
             _ => Ok(false),
         }
@@ -101,7 +101,7 @@ impl Books {
         due.take(&request.id, Kind::Debit)?;
         let Some(hold) = &outcome.hold else { return Ok(false) };
         Ok(self.is_to_hold(&request.body)
-            && self.accounts.rejects(&request.body).is_none()
+            && self.accounts.rejects(&request.body, outcome.completed_at_ms).is_none()
             && hold.rule.as_str() == RULE
             && hold.held_at_ms == outcome.completed_at_ms
             && hold.expires_at_ms == hold.held_at_ms + self.terms.hold_expiry_ms)

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use kpay::names::TopicName;
 use kpay_domain::fingerprint::id_hash;
-use kpay_domain::{Action, Command, Outcome, Reason, Status};
+use kpay_domain::{Action, Command, LimitName, Outcome, Reason, Status};
 use kpay_streams::sim::{Decided, SimRecord};
 
 use super::{Books, Checked, Known, Moved, Step, index, wrong};
@@ -79,6 +79,13 @@ impl Books {
         }
     }
 
+    /// More than one payment may move.
+    fn over(&self, body: &Body) -> Option<Reason> {
+        let Body::Payment { amount, refund: None, .. } = body else { return None };
+        let over = self.terms.per_payment.is_some_and(|most| *amount > most);
+        over.then_some(Reason::LimitExceeded(LimitName::PerPayment))
+    }
+
     fn accept(
         &mut self,
         request: &Rc<Request>,
@@ -100,7 +107,8 @@ impl Books {
             published: false,
         };
         self.known.insert(id.clone(), known);
-        if let Some(reason) = refused {
+        // It counts with its value all the same.
+        if let Some(reason) = refused.or_else(|| self.over(&request.body)) {
             let Some(record) = written.take(TopicName::Complete, |r| r.key == id.as_bytes()) else {
                 return wrong("intake_lost", format!("{id} should be rejected: {reason}"));
             };
@@ -162,7 +170,7 @@ pub(super) fn refused(body: &Body) -> Option<Reason> {
         Body::Payment { from, to, amount, currency, .. } => (*amount > 0, Some(*currency), from == to),
         Body::Open { currency, funding, .. } => (*funding >= 0, *currency, false),
         Body::Fund { amount, currency, .. } => (*amount > 0, *currency, false),
-        Body::Change { .. } | Body::Decide { .. } => (true, None, false),
+        Body::Change { .. } | Body::Limits { .. } | Body::Decide { .. } => (true, None, false),
     };
     if !positive {
         return Some(Reason::AmountNotPositive);
@@ -195,6 +203,9 @@ fn is_first(request: &Request, command: &Command) -> bool {
             }
             (Body::Change { account, change }, Action::Change(to)) => {
                 command.account.as_str() == account && to == change
+            }
+            (Body::Limits { account, limits }, Action::Limits(own)) => {
+                command.account.as_str() == account && **own == *limits
             }
             (Body::Decide { account, payment, verdict, .. }, Action::Decide(decide)) => {
                 command.account.as_str() == account

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use kpay::names::{StageName, TopicName};
-use kpay_domain::{Command, Outcome, Reason, Status};
+use kpay_domain::{Command, Outcome, Payment, Reason, Status};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::sim::{Decided, SimRecord};
 
@@ -109,6 +109,8 @@ pub struct Books {
     commands: Vec<BTreeMap<i64, Rc<Command>>>,
     outcomes: Vec<BTreeMap<i64, Rc<Outcome>>>,
     known: BTreeMap<String, Known>,
+    /// The payments that are confirmed, but for refunds.
+    paid: Vec<Rc<Request>>,
     accounts: Accounts,
     terms: Terms,
     consumed: HashMap<(StageName, i32), i64>,
@@ -141,7 +143,8 @@ impl Books {
             commands: vec![BTreeMap::new(); count(TopicName::Inflight)],
             outcomes: vec![BTreeMap::new(); count(TopicName::Complete)],
             known: BTreeMap::new(),
-            accounts: Accounts::default(),
+            paid: Vec::new(),
+            accounts: Accounts::new(topology.terms),
             terms: topology.terms,
             consumed: HashMap::new(),
             accepted: vec![Tally::default(); count(TopicName::Incoming)],
@@ -183,6 +186,16 @@ impl Books {
             _ => None,
         };
         held.filter_map(payer).collect()
+    }
+
+    /// The payments that are confirmed, but for refunds.
+    pub fn paid(&self) -> &[Rc<Request>] {
+        &self.paid
+    }
+
+    /// What the account may still pay today, if that is bounded.
+    pub fn room(&self, account: &str, now_ms: i64) -> Option<i64> {
+        self.accounts.room(account, now_ms)
     }
 
     /// Follows one transaction.
@@ -260,6 +273,11 @@ impl Books {
         if decided != (held || known.held.is_some()).then_some(!held) {
             return wrong("hold", format!("{outcome:?} of {known:?}"));
         }
+        if outcome.status == Status::Confirmed
+            && matches!(known.request.body, Body::Payment { refund: None, .. })
+        {
+            self.paid.push(Rc::clone(&known.request));
+        }
         known.step = match &outcome.hold {
             Some(of) if held => {
                 known.held = Some(false);
@@ -279,12 +297,19 @@ fn index(partition: i32) -> usize {
     usize::try_from(partition).unwrap()
 }
 
+/// Whether the payment gives back what it should, of what it should.
+fn refunds(payment: &Payment, refund: Option<&(String, i64)>) -> bool {
+    let says = payment.refund.as_ref().map(|refund| (refund.of.as_str(), refund.amount_minor));
+    says == refund.map(|(of, paid)| (of.as_str(), *paid))
+}
+
 /// Whether the outcome is of the request, by what it says.
 fn says(request: &Request, outcome: &Outcome) -> bool {
     use kpay_domain::{Action, Intake};
     match (&request.body, &outcome.subject) {
-        (Body::Payment { from, to, amount, currency, .. }, Intake::Payment(payment)) => {
-            payment.from.as_str() == from
+        (Body::Payment { from, to, amount, currency, refund, .. }, Intake::Payment(payment)) => {
+            refunds(payment, refund.as_ref())
+                && payment.from.as_str() == from
                 && payment.to.as_str() == to
                 && payment.amount.minor == *amount
                 && payment.amount.currency.as_str() == *currency
@@ -299,6 +324,9 @@ fn says(request: &Request, outcome: &Outcome) -> bool {
         }
         (Body::Change { account, change }, Intake::Account(command)) => {
             command.account.as_str() == account && command.action == Action::Change(*change)
+        }
+        (Body::Limits { account, limits }, Intake::Account(command)) => {
+            command.account.as_str() == account && command.action == Action::Limits(Box::new(*limits))
         }
         (Body::Decide { account, payment, verdict, .. }, Intake::Account(command)) => {
             command.account.as_str() == account

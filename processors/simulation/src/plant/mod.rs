@@ -127,6 +127,10 @@ pub enum StagePlant {
     HoldUnnoted,
     /// That a payment is not held any more is not noted.
     HoldEndUnnoted,
+    /// What was given back is not noted.
+    RefundUnnoted,
+    /// What was paid today is not told by the ledger.
+    OutflowLost,
     /// The outcome of a payment that was held does not say so.
     HoldUntold,
 }
@@ -192,6 +196,8 @@ impl Plant {
             S::HoldUnnoted,
             S::HoldEndUnnoted,
             S::HoldUntold,
+            S::RefundUnnoted,
+            S::OutflowLost,
         ];
         let of_confirmed = [S::RestoreShort, S::RestoreMetadataLost, S::OutcomeTwice, S::JsonWrong];
         let mut all: Vec<Self> = of_log.into_iter().map(Self::Log).collect();

@@ -117,6 +117,7 @@ fn fate(plant: StagePlant, topic: TopicName, key: &[u8], value: &[u8], sent: u64
             let at_ms = value.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes));
             Fate::Value((at_ms + 60_000).to_be_bytes().to_vec())
         }
+        (TopicName::Checkpoints, StagePlant::RefundUnnoted) if key.starts_with(b"\0b") => Fate::Drop,
         (TopicName::Checkpoints, StagePlant::HoldUnnoted) if key.starts_with(b"\0h") && !value.is_empty() => {
             Fate::Drop
         }
@@ -141,6 +142,7 @@ fn ledger(plant: StagePlant, value: &[u8], some: bool) -> Fate {
     match plant {
         StagePlant::BalanceWrong if some => entry.balance_minor += 1,
         StagePlant::VersionWrong if some => entry.version = entry.version.saturating_sub(1),
+        StagePlant::OutflowLost if entry.outflow.count > 0 => entry.outflow = kpay_domain::Outflow::NONE,
         StagePlant::EntryLost if some => return Fate::Drop,
         StagePlant::CreditTwice if entry.kind == EntryKind::Credit => {
             entry.amount.minor *= 2;
