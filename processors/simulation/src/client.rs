@@ -191,7 +191,7 @@ impl Client {
             0 | 1 => held,
             2 => held + 1,
             // Just what may be paid today, or one more.
-            4 | 5 if room.is_some() => room.unwrap() + rng.up_to_ms(2),
+            4 | 5 if room.is_some() => room.unwrap() + rng.up_to_ms(1),
             3 => [0, -5, i64::MAX][rng.below(3)],
             _ => [1, 5, 10, 50][rng.below(4)],
         };

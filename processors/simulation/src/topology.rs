@@ -29,6 +29,10 @@ pub struct Terms {
     pub lowest: Option<i64>,
     /// How far below zero a payment may go.
     pub overdraft: i64,
+    /// Debits of an account come one by one.
+    pub serial: bool,
+    /// How many may wait.
+    pub waiting_max: usize,
 }
 
 impl Terms {
@@ -41,6 +45,8 @@ impl Terms {
             daily_count: [None, None, None, Some(2), Some(8)][rng.below(5)],
             lowest: [None, None, None, None, Some(2)][rng.below(5)],
             overdraft: [0, 0, 0, 5, 50][rng.below(5)],
+            serial: rng.below(3) == 0,
+            waiting_max: [1, 3, 1_000][rng.below(3)],
         }
     }
 
@@ -59,7 +65,8 @@ impl Terms {
             daily_count: self.daily_count,
             lowest_balance_minor: self.lowest,
             overdraft_minor: self.overdraft,
-            ..Limits::default()
+            serial_debits: self.serial,
+            waiting_debits_max: u32::try_from(self.waiting_max).unwrap(),
         };
         Policy {
             limits,

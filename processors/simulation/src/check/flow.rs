@@ -38,6 +38,10 @@ pub(super) struct Due {
     touched: Vec<String>,
     /// Held payments that were decided, and how; the command that did so has to say it.
     pub(super) decided: Vec<(String, HoldVerdict)>,
+    /// Serial debits that came to their end, and nobody is told yet.
+    pub(super) settle: Vec<String>,
+    /// Accounts whose next debit may come.
+    pub(super) freed: Vec<String>,
 }
 
 impl Due {
@@ -64,6 +68,7 @@ impl Books {
                 TopicName::Ledger => self.entry(record, &mut due)?,
                 TopicName::Inflight => self.command(record, &mut due)?,
                 TopicName::Complete => self.ended(record, &mut due)?,
+                TopicName::Checkpoints if record.key.starts_with(b"\0") => self.noted(record, &mut due)?,
                 TopicName::Checkpoints => self.checkpoint(record)?,
                 topic => return wrong("flow_extra", format!("{} {record:?}", topic.as_str())),
             }
@@ -71,14 +76,20 @@ impl Books {
         if let Some(command) = due.commands.first() {
             return wrong("command_lost", format!("{command:?} was read and had no effect"));
         }
+        self.goes_on(&due)?;
         if let Some((id, verdict)) = due.decided.first() {
             return wrong("hold", format!("{verdict:?} of {id}, and no command tells it"));
         }
         for id in &due.touched {
             let step = &self.known[id].step;
             match step {
-                Step::Debited { written: true } | Step::Refused(_) | Step::Held { .. } | Step::Done => {}
+                Step::Debited { written: true }
+                | Step::Refused(_)
+                | Step::Held { .. }
+                | Step::Waiting
+                | Step::Done => {}
                 Step::Accepted
+                | Step::Turn
                 | Step::Debited { written: false }
                 | Step::Credited
                 | Step::Reversed(_)
@@ -97,7 +108,7 @@ impl Books {
         }
     }
 
-    fn set(&mut self, id: &str, step: Step, due: &mut Due) {
+    pub(super) fn set(&mut self, id: &str, step: Step, due: &mut Due) {
         if let Some(known) = self.known.get_mut(id) {
             known.step = step;
             due.touched.push(id.to_owned());
@@ -111,7 +122,11 @@ impl Books {
         let id = entry.id.as_str();
         let (request, step) = self.request(id)?;
         let step = match entry.kind {
-            EntryKind::Debit => self.debit(&request, &step, entry.at_ms, due)?,
+            EntryKind::Debit => {
+                let next = self.debit(&request, &step, entry.at_ms, due)?;
+                self.occupies(&request, &step)?;
+                next
+            }
             EntryKind::Credit => self.credit(&request, &step, due)?,
             EntryKind::Reverse => self.reverse(&request, &step, due)?,
             EntryKind::Opened
@@ -121,6 +136,9 @@ impl Books {
             | EntryKind::Closed
             | EntryKind::Limits => self.administer(&request, &step, entry.at_ms, due)?,
         };
+        if matches!(step, Step::Credited | Step::Reversed(_)) {
+            self.settles(&request, due);
+        }
         self.set(id, step, due);
         if !asked(&request.body, &entry) {
             return wrong("entry_of", format!("{entry:?} is not of {request:?}"));
@@ -131,7 +149,7 @@ impl Books {
     fn debit(&self, request: &Request, step: &Step, at_ms: i64, due: &mut Due) -> Checked<Step> {
         let id = &request.id;
         match step {
-            Step::Accepted => due.take(id, Kind::Debit)?,
+            Step::Accepted | Step::Turn => self.takes_debit(request, step, due)?,
             Step::Held { .. } => due.decide(request, HoldVerdict::Release)?,
             _ => return wrong("one_debit", format!("{id} is debited and was {step:?}")),
         }
@@ -204,6 +222,14 @@ impl Books {
         self.placed(TopicName::Inflight, record, command.account_id().as_str())?;
         let (request, step) = self.request(&id)?;
         let (of, payment) = match &command {
+            Command::Settled { .. } => {
+                self.tells(&command, due)?;
+                self.commands[index(record.partition)].insert(record.offset, Rc::new(command));
+                return Ok(());
+            }
+            Command::Credit { serial, .. } if *serial != self.is_serial(&request) => {
+                return wrong("serial", format!("{command:?} of {request:?}"));
+            }
             Command::Credit { payment, .. } => (Kind::Credit, payment),
             Command::Reverse { payment, .. } => (Kind::Reverse, payment),
             other => return wrong("command", format!("the account stage wrote {other:?}")),
@@ -243,7 +269,9 @@ impl Books {
             (Status::Rejected(_), _) if step != Step::Done => {
                 self.rejected(&request, &step, &outcome, due)?
             }
-            (Status::Held(_), Step::Accepted) => self.holds_right(&request, &outcome, due)?,
+            (Status::Held(_), Step::Accepted | Step::Turn) => {
+                self.holds_right(&request, &step, &outcome, due)?
+            }
             (_, Step::Done) => return wrong("one_outcome", format!("{id} has a second outcome")),
             _ => false,
         };
@@ -261,9 +289,6 @@ impl Books {
 
     /// A snapshot is the account as it stands; a marker is taken as it is, and judged by what is restored from it.
     fn checkpoint(&self, record: &SimRecord) -> Checked {
-        if record.key.starts_with(b"\0") {
-            return Ok(());
-        }
         let snapshot = AccountSnapshot::decode(record.value.as_deref().unwrap_or_default());
         let snapshot = snapshot.or_else(|e| wrong("readable", format!("checkpoint {record:?}: {e}")))?;
         let id = snapshot.account.as_str();

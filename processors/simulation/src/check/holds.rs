@@ -76,9 +76,18 @@ impl Books {
                 };
                 Ok(should.as_ref() == told)
             }
+            (Body::Payment { .. }, Step::Accepted | Step::Turn) => {
+                let should = if let Some(full) = self.is_full(request, step) {
+                    due.take(id, Kind::Debit)?;
+                    Some(full)
+                } else {
+                    self.takes_debit(request, step, due)?;
+                    self.accounts.rejects(&request.body, outcome.completed_at_ms)
+                };
+                Ok(should.as_ref() == told)
+            }
             (body, Step::Accepted) => {
-                let payment = matches!(body, Body::Payment { .. });
-                due.take(id, if payment { Kind::Debit } else { Kind::Account })?;
+                due.take(id, Kind::Account)?;
                 Ok(self.accounts.rejects(body, outcome.completed_at_ms).as_ref() == told)
             }
             _ => Ok(false),
@@ -97,8 +106,14 @@ impl Books {
     }
 
     /// A payment is held that nothing else is against; it ends then, when it does.
-    pub(super) fn holds_right(&self, request: &Request, outcome: &Outcome, due: &mut Due) -> Checked<bool> {
-        due.take(&request.id, Kind::Debit)?;
+    pub(super) fn holds_right(
+        &self,
+        request: &Request,
+        step: &Step,
+        outcome: &Outcome,
+        due: &mut Due,
+    ) -> Checked<bool> {
+        self.takes_debit(request, step, due)?;
         let Some(hold) = &outcome.hold else { return Ok(false) };
         Ok(self.is_to_hold(&request.body)
             && self.accounts.rejects(&request.body, outcome.completed_at_ms).is_none()

@@ -9,6 +9,7 @@ mod end;
 mod flow;
 mod holds;
 mod intake;
+mod lanes;
 mod progress;
 mod published;
 mod state;
@@ -27,6 +28,7 @@ use crate::topology::{Terms, Topology};
 pub use state::View;
 
 use accounts::Accounts;
+use lanes::Lanes;
 use progress::Tally;
 
 /// Something that must not be.
@@ -59,6 +61,10 @@ enum Step {
     Reversed(Reason),
     /// The account command is carried out; the outcome is due in the same transaction.
     Applied,
+    /// Another debit of its payer is in flight.
+    Waiting,
+    /// It has waited, and is decided in the same transaction.
+    Turn,
     /// A rule holds it until this time; nothing has moved.
     Held { expires_at_ms: i64 },
     /// It has an outcome.
@@ -113,6 +119,7 @@ pub struct Books {
     paid: Vec<Rc<Request>>,
     accounts: Accounts,
     terms: Terms,
+    lanes: Lanes,
     consumed: HashMap<(StageName, i32), i64>,
     accepted: Vec<Tally>,
     finished: Vec<Tally>,
@@ -146,6 +153,7 @@ impl Books {
             paid: Vec::new(),
             accounts: Accounts::new(topology.terms),
             terms: topology.terms,
+            lanes: Lanes::default(),
             consumed: HashMap::new(),
             accepted: vec![Tally::default(); count(TopicName::Incoming)],
             finished: vec![Tally::default(); count(TopicName::Complete)],

@@ -131,6 +131,12 @@ pub enum StagePlant {
     RefundUnnoted,
     /// What was paid today is not told by the ledger.
     OutflowLost,
+    /// Nobody tells the payer that a serial debit is settled.
+    SettledLost,
+    /// That a serial debit is in flight is not noted.
+    LaneUnnoted,
+    /// That a debit waits is not noted.
+    WaitingUnnoted,
     /// The outcome of a payment that was held does not say so.
     HoldUntold,
 }
@@ -198,6 +204,9 @@ impl Plant {
             S::HoldUntold,
             S::RefundUnnoted,
             S::OutflowLost,
+            S::SettledLost,
+            S::LaneUnnoted,
+            S::WaitingUnnoted,
         ];
         let of_confirmed = [S::RestoreShort, S::RestoreMetadataLost, S::OutcomeTwice, S::JsonWrong];
         let mut all: Vec<Self> = of_log.into_iter().map(Self::Log).collect();

@@ -117,6 +117,8 @@ fn fate(plant: StagePlant, topic: TopicName, key: &[u8], value: &[u8], sent: u64
             let at_ms = value.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes));
             Fate::Value((at_ms + 60_000).to_be_bytes().to_vec())
         }
+        (TopicName::Checkpoints, StagePlant::LaneUnnoted) if key.starts_with(b"\0f") => Fate::Drop,
+        (TopicName::Checkpoints, StagePlant::WaitingUnnoted) if key.starts_with(b"\0w") => Fate::Drop,
         (TopicName::Checkpoints, StagePlant::RefundUnnoted) if key.starts_with(b"\0b") => Fate::Drop,
         (TopicName::Checkpoints, StagePlant::HoldUnnoted) if key.starts_with(b"\0h") && !value.is_empty() => {
             Fate::Drop
@@ -156,6 +158,7 @@ fn ledger(plant: StagePlant, value: &[u8], some: bool) -> Fate {
 fn command(plant: StagePlant, value: &[u8]) -> Fate {
     match (plant, Command::decode(value)) {
         (StagePlant::ReverseLost, Ok(Command::Reverse { .. }))
+        | (StagePlant::SettledLost, Ok(Command::Settled { .. }))
         | (StagePlant::CreditLost, Ok(Command::Credit { .. })) => Fate::Drop,
         (StagePlant::CommandElsewhere, Ok(Command::Debit { payment, .. })) => {
             Fate::Key(payment.to.as_str().as_bytes().to_vec())
