@@ -18,6 +18,10 @@ pub(crate) const BUILD: &[Needed] =
 pub(crate) const JAVA: &[Needed] = &[("java", "default-jre-headless"), ("mvn", "maven")];
 /// What the page is tested in.
 pub(crate) const BROWSER: &[Needed] = &[("/usr/bin/chromium", "chromium")];
+/// What the fuzzer is installed with, where Python has no `ensurepip`: Debian keeps it in a package of its own, without a
+/// file whose name has no version but this one.
+pub(crate) const PYTHON: &[Needed] =
+    &[("python3", "python3"), ("/usr/share/doc/python3-venv/copyright", "python3-venv")];
 pub(crate) const CLUSTER: &[Needed] = &[
     ("containerd", "containerd"),
     ("ctr", "containerd"),

@@ -2,6 +2,7 @@
 //! passes by testing nothing.
 
 mod chart;
+mod fuzz;
 mod page;
 
 use std::process::{Command, ExitCode};
@@ -45,6 +46,7 @@ const TIERS: &[Tier] = &[
     Tier { name: "chart", about: "the Helm chart renders, and refuses wrong values", run: chart::run },
     Tier { name: "local", about: "kpay local, killed and paused", run: local },
     Tier { name: "page", about: "the page in a browser, over kpay local", run: page::run },
+    Tier { name: "fuzz", about: "requests made from the description of the API", run: fuzz::run },
     Tier { name: "kafka", about: "a real broker on loopback", run: kafka },
     Tier { name: "cluster", about: "a real API server, cluster and broker of its own", run: cluster },
 ];

@@ -12,7 +12,7 @@ use crate::instance::Instance;
 use crate::{packages, process, steps};
 
 /// One preparation at a time in a cache; a second one waits.
-fn lock(instance: &Instance) -> Result<Flock<File>> {
+pub(crate) fn lock(instance: &Instance) -> Result<Flock<File>> {
     fs::create_dir_all(&instance.cache)
         .with_context(|| format!("cannot make {}", instance.cache.display()))?;
     let file = File::create(instance.cache.join("lock"))?;

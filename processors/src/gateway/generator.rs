@@ -127,6 +127,9 @@ fn generator(app: &App) -> Result<&Generator, Failure> {
             description = "json_invalid, generator_invalid"),
         (status = 403, body = Problem, content_type = "application/problem+json",
             description = "generator_off: the gateway was started without it"),
+        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
+        (status = 415, body = Problem, content_type = "application/problem+json",
+            description = "content_type_unknown"),
     ),
 )]
 pub(super) async fn start(

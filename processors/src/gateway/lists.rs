@@ -112,7 +112,7 @@ pub(super) async fn accounts(
         ("after" = Option<String>, Query, description = "`next` of the page before, in the same order"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, example = 100,
             description = "The most of a page; 100 when it is left out"),
-        ("order" = Option<super::dto::Order>, Query,
+        ("order" = inline(Option<super::dto::Order>), Query,
             description = "`asc`: the oldest first, which is the default; `desc`: the newest first"),
     ),
     responses(
