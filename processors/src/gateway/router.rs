@@ -21,6 +21,9 @@ use super::{
 /// Longer than the longest wait with all that may come before. Until the answer begins: events go on for longer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// What the records of payment.confirmed look like; `kpay-domain`, which writes them, is tested by it.
+const CONFIRMED_SCHEMA: &str = include_str!("../../../docs/payment.confirmed.schema.json");
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -89,6 +92,10 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route(
             "/openapi.json",
             get(async move || ([(header::CONTENT_TYPE, "application/json")], description.to_string())),
+        )
+        .route(
+            "/schemas/payment.confirmed.json",
+            get(async || ([(header::CONTENT_TYPE, "application/schema+json")], CONFIRMED_SCHEMA)),
         )
         .fallback(async || Rejected::from(Problem::route_unknown()))
         .method_not_allowed_fallback(async || Rejected::from(Problem::method_not_allowed()))

@@ -54,7 +54,11 @@ pub(super) fn run(context: &Context) -> Result<String> {
     let most = fuzz(&program, &home, local.address, &exclude(), &context.args.args)?;
     let last = fuzz(&program, &home, local.address, &include(), &context.args.args)?;
     // A server that died of the last request would not have answered it with a status.
-    ensure!(local.running()?, "kpay local has ended; its log:\n{}", fs::read_to_string(home.join("kpay.log"))?);
+    ensure!(
+        local.running()?,
+        "kpay local has ended; its log:\n{}",
+        fs::read_to_string(home.join("kpay.log"))?
+    );
     drop(local);
     tools::remove_dir(&home)?;
     Ok(format!("{} requests", most.saturating_add(last)))

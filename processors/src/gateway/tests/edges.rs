@@ -98,6 +98,13 @@ fn every_operation_has_a_name_of_its_own() {
     assert_eq!((names.len(), count), (count, 27), "{names:?}");
 }
 
+#[tokio::test]
+async fn the_schema_of_what_is_published_is_served() {
+    let served = gateway().get("/schemas/payment.confirmed.json").await;
+    assert_eq!(served.header("content-type"), Some("application/schema+json"));
+    assert!(served.json()["$id"].as_str().unwrap().ends_with("/schemas/payment.confirmed.json"));
+}
+
 /// `docs/openapi.json` is what the code says; `KPAY_BLESS=1` writes it anew.
 #[tokio::test]
 async fn openapi_in_the_docs_is_fresh_and_served() {
