@@ -13,6 +13,13 @@ const REASONS: Record<string, string> = {
   balance_overflow: "the balance would become too large",
   account_not_frozen: "the account is not frozen",
   balance_not_zero: "the account still holds money",
+  rule_refused: "a rule refuses it",
+  hold_refused: "a person refused it",
+  hold_expired: "nobody decided in time",
+  hold_unknown: "the payment is not held",
+  hold_not_expired: "the hold is not over yet",
+  refund_exceeds_payment: "all refunds together would be more than the payment",
+  debits_waiting_full: "too many debits of the account wait",
   limit_exceeded: "the payer's limit is exceeded",
   refused: "a person refused it",
 };
