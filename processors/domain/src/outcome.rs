@@ -60,6 +60,11 @@ impl Outcome {
         self.subject.id()
     }
 
+    /// Whether a rule held it before, and it was decided: then it is the second outcome of its payment.
+    pub fn is_decided(&self) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.decided.is_some())
+    }
+
     /// An outcome without a debit.
     pub(crate) const fn of(subject: Intake, status: Status, accepted_at_ms: i64, at_ms: i64) -> Self {
         Self {

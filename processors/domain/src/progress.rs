@@ -53,11 +53,10 @@ impl Progress {
     /// same. A hold is an end: a held payment is not in flight. What is decided then is a command that was accepted, by
     /// count and without value; it is finished with the payment's second outcome, or with its own if it was refused.
     pub fn finish(&mut self, outcome: &Outcome) {
-        let decided = outcome.hold.as_ref().is_some_and(|hold| hold.decided.is_some());
         match &outcome.subject {
             Intake::Account(AccountCommand { action: Action::Decide(_), .. })
                 if outcome.status == Status::Confirmed => {}
-            Intake::Payment(_) if decided => self.count = self.count.saturating_add(1),
+            Intake::Payment(_) if outcome.is_decided() => self.count = self.count.saturating_add(1),
             subject => self.record(subject),
         }
     }

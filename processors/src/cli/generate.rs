@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Policy};
+use kpay_domain::{AccountCommand, Action, Intake, Payment};
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use serde_json::{Value, json};
@@ -198,8 +198,7 @@ async fn to_kafka(
     };
     let prefix = args.topic_prefix.clone().unwrap_or_default();
     let name = Names { prefix }.topic(TopicName::Incoming);
-    let policy = Policy::new(Currency::new("USD").expect("three letters"));
-    let learned = phase::watch_phase(args.phase_source, &args.pipeline, policy);
+    let learned = phase::watch_phase(args.phase_source, &args.pipeline);
     let open: Open = Arc::new(move || learned.borrow().is_some_and(|learned| learned.intake_open()));
     let (stop, linger_ms) = (Arc::new(AtomicBool::new(false)), args.linger_ms);
     let writer = {

@@ -13,7 +13,7 @@ use super::answer::{Json, json};
 use super::dto::{
     AccountView, NewAccount, NewChange, NewFunding, NewLimits, OpeningView, PaymentStatus, PaymentView,
 };
-use super::extract::{IdOf, JsonBody, OptionalJson, Prefer};
+use super::extract::{CommandWait, IdOf, JsonBody, OptionalJson, Prefer};
 use super::fields;
 use super::payments::{location, made_id};
 use super::peers::{Answer, AskError, Question};
@@ -25,8 +25,7 @@ use crate::names::StageName;
 /// The opening is a command with an id and an outcome of its own, which `/v1/payments/{commandId}` shows.
 #[utoipa::path(
     post, operation_id = "open_account", path = "/v1/accounts", tag = "accounts",
-    params(("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(CommandWait),
     request_body = NewAccount,
     responses(
         (status = 202, body = OpeningView, description = "Accepted; `location` says where the account is found",
@@ -70,26 +69,11 @@ fn opening(app: &App, account: &AccountId, command_id: &str) -> OpeningView {
 /// Put money from outside into an account.
 #[utoipa::path(
     post, operation_id = "fund_account", path = "/v1/accounts/{id}/fund", tag = "accounts",
-    params(("id" = String, Path, description = "Of the account", example = "alice"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = NewFunding,
-    responses(
-        (status = 202, body = PaymentView, description = "Accepted; `location` says where the command is found",
-            headers(("location" = String), ("preference-applied" = String))),
-        (status = 200, body = PaymentView, description = "The command's outcome, by `Prefer: wait`",
-            headers(("preference-applied" = String))),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Cannot be read"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "idempotency_conflict: the id was used before with another body"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown"),
+    responses(CommandAnswers,
         (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
-    ),
+            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown")),
 )]
 pub(super) async fn fund(
     State(app): State<Arc<App>>,
@@ -127,9 +111,7 @@ async fn command(
 /// is on its way to it is reversed.
 #[utoipa::path(
     post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze", tag = "accounts",
-    params(("id" = String, Path, description = "Of the account", example = "alice"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
@@ -147,9 +129,7 @@ pub(super) async fn freeze(
 /// The outcome is rejected with `unknown_account`, `account_closed`, or `account_not_frozen`.
 #[utoipa::path(
     post, operation_id = "unfreeze_account", path = "/v1/accounts/{id}/unfreeze", tag = "accounts",
-    params(("id" = String, Path, description = "Of the account", example = "alice"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
@@ -167,9 +147,7 @@ pub(super) async fn unfreeze(
 /// The outcome is rejected with `unknown_account`, `account_closed`, `account_frozen`, or `balance_not_zero`.
 #[utoipa::path(
     post, operation_id = "close_account", path = "/v1/accounts/{id}/close", tag = "accounts",
-    params(("id" = String, Path, description = "Of the account", example = "alice"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = Option<NewChange>,
     responses(CommandAnswers),
 )]
@@ -187,9 +165,7 @@ pub(super) async fn close(
 /// The outcome is rejected with `unknown_account` or `account_closed`. They hold for what is decided from then on.
 #[utoipa::path(
     post, operation_id = "limit_account", path = "/v1/accounts/{id}/limits", tag = "accounts",
-    params(("id" = String, Path, description = "Of the account", example = "alice"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = NewLimits,
     responses(CommandAnswers),
 )]

@@ -96,29 +96,19 @@ impl KafkaAppender {
     async fn send(&self, key: &str, value: &[u8]) -> Result<(), AppendError> {
         let partitions = self.directory.owners().partitions(StageName::Inflight);
         let partition = partition_of(key.as_bytes(), partitions.ok_or(AppendError::TopicUnknown)?);
-        let (waiting, delivered) = oneshot::channel();
-        let record = BaseRecord::with_opaque_to(&self.topic, Box::new(waiting))
-            .partition(partition)
-            .key(key)
-            .payload(value)
-            .headers(self.headers.clone());
         let producer = Arc::clone(&self.producer.lock());
-        if let Err((source, _)) = producer.send(record) {
-            return Err(self.failed(&producer, source));
+        let appended = deliver(&producer, &self.topic, &self.headers, |record| {
+            record.partition(partition).key(key).payload(value)
+        })
+        .await;
+        if matches!(appended, Err(AppendError::Kafka { .. })) {
+            self.renew(&producer);
         }
-        match delivered.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(self.failed(&producer, source)),
-            Err(_) => Err(AppendError::Replaced),
-        }
+        appended
     }
 
     /// A producer with a fatal error never sends again: the next record gets a new one.
-    fn failed(
-        &self,
-        producer: &Arc<ThreadedProducer<Deliveries>>,
-        source: rdkafka::error::KafkaError,
-    ) -> AppendError {
+    fn renew(&self, producer: &Arc<ThreadedProducer<Deliveries>>) {
         if let Some((code, reason)) = producer.client().fatal_error() {
             let mut current = self.producer.lock();
             if Arc::ptr_eq(&current, producer) {
@@ -133,7 +123,6 @@ impl KafkaAppender {
                 }
             }
         }
-        AppendError::Kafka { source }
     }
 
     /// Waits for what is on its way. Blocks.
@@ -161,19 +150,26 @@ impl KeyedAppender {
 
 impl Appender for KeyedAppender {
     fn append<'a>(&'a self, key: &'a str, value: &'a [u8]) -> BoxFuture<'a, Result<(), AppendError>> {
-        async move {
-            let (waiting, delivered) = oneshot::channel();
-            let record = BaseRecord::with_opaque_to(&self.topic, Box::new(waiting))
-                .key(key)
-                .payload(value)
-                .headers(self.headers.clone());
-            self.producer.send(record).map_err(|(source, _)| AppendError::Kafka { source })?;
-            match delivered.await {
-                Ok(delivery) => delivery.map_err(|source| AppendError::Kafka { source }),
-                Err(_) => Err(AppendError::Replaced),
-            }
-        }
-        .boxed()
+        let Self { topic, headers, producer } = self;
+        deliver(producer, topic, headers, |record| record.key(key).payload(value)).boxed()
+    }
+}
+
+type NewRecord<'a> = BaseRecord<'a, str, [u8], Box<oneshot::Sender<Delivery>>>;
+
+/// Sends a record, and waits until the broker has it.
+async fn deliver<'a>(
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &'a str,
+    headers: &OwnedHeaders,
+    fill: impl FnOnce(NewRecord<'a>) -> NewRecord<'a>,
+) -> Result<(), AppendError> {
+    let (waiting, delivered) = oneshot::channel();
+    let record = fill(BaseRecord::with_opaque_to(topic, Box::new(waiting))).headers(headers.clone());
+    producer.send(record).map_err(|(source, _)| AppendError::Kafka { source })?;
+    match delivered.await {
+        Ok(delivery) => delivery.map_err(|source| AppendError::Kafka { source }),
+        Err(_) => Err(AppendError::Replaced),
     }
 }
 

@@ -110,6 +110,26 @@ pub(super) struct Prefer {
     pub(super) wait_s: Option<u64>,
 }
 
+/// How a request that a command comes of describes [`Prefer`].
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)] // described, never made
+pub(super) struct CommandWait {
+    /// `wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)
+    #[param(example = "wait=5")]
+    prefer: Option<String>,
+}
+
+/// How a request that a payment comes of describes [`Prefer`].
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)] // described, never made
+pub(super) struct PaymentWait {
+    /// `wait=N`: answer with the outcome if there is one within N seconds (at most 30)
+    #[param(example = "wait=5")]
+    prefer: Option<String>,
+}
+
 impl Prefer {
     fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());

@@ -12,7 +12,7 @@ use super::App;
 use super::accept::Order;
 use super::accounts::CommandAnswers;
 use super::dto::{NewRefund, NewVerdict, PaymentStatus, PaymentView};
-use super::extract::{IdOf, JsonBody, Prefer};
+use super::extract::{CommandWait, IdOf, JsonBody, PaymentWait, Prefer};
 use super::fields;
 use super::payments::{location, made_id};
 use super::problem::{Problem, Rejected};
@@ -23,9 +23,7 @@ use super::problem::{Problem, Rejected};
 /// different ones the later is rejected with `hold_unknown`.
 #[utoipa::path(
     post, operation_id = "release_payment", path = "/v1/payments/{id}/release", tag = "payments",
-    params(("id" = String, Path, description = "Of the held payment", example = "p-1"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the held payment", example = "p-1"), CommandWait),
     request_body = NewVerdict,
     responses(CommandAnswers,
         (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown")),
@@ -42,9 +40,7 @@ pub(super) async fn release(
 /// Refuse a held payment: it is rejected with `hold_refused`.
 #[utoipa::path(
     post, operation_id = "refuse_payment", path = "/v1/payments/{id}/refuse", tag = "payments",
-    params(("id" = String, Path, description = "Of the held payment", example = "p-1"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the command's outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the held payment", example = "p-1"), CommandWait),
     request_body = NewVerdict,
     responses(CommandAnswers,
         (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown")),
@@ -84,9 +80,7 @@ async fn decide(
 /// payment together are at most the payment: one too many is rejected with `refund_exceeds_payment`.
 #[utoipa::path(
     post, operation_id = "refund_payment", path = "/v1/payments/{id}/refund", tag = "payments",
-    params(("id" = String, Path, description = "Of the payment that is given back", example = "p-1"),
-        ("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the outcome if there is one within N seconds (at most 30)")),
+    params(("id" = String, Path, description = "Of the payment that is given back", example = "p-1"), PaymentWait),
     request_body = NewRefund,
     responses(CommandAnswers,
         (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown"),

@@ -11,7 +11,7 @@ use super::App;
 use super::accept::{KnownIntake, Order};
 use super::answer::{Json, json};
 use super::dto::{NewPayment, PaymentStatus, PaymentView};
-use super::extract::{IdOf, JsonBody, Prefer};
+use super::extract::{IdOf, JsonBody, PaymentWait, Prefer};
 use super::fields;
 use super::problem::{Problem, Rejected};
 
@@ -31,8 +31,7 @@ pub(super) fn location(id: &PaymentId) -> String {
 /// be sent again at any time: it is carried out once and answered as before.
 #[utoipa::path(
     post, operation_id = "create_payment", path = "/v1/payments", tag = "payments",
-    params(("prefer" = Option<String>, Header, example = "wait=5",
-        description = "`wait=N`: answer with the outcome if there is one within N seconds (at most 30)")),
+    params(PaymentWait),
     request_body = NewPayment,
     responses(
         (status = 202, body = PaymentView, description = "Accepted; `location` says where it is found",

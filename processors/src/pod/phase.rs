@@ -63,12 +63,9 @@ pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
     Ok(learn(args.phase_source, &args.pipeline, Policy::new(currency)))
 }
 
-/// The phase alone, for a process that is no pod of a stage.
-pub fn watch_phase(
-    source: PhaseSource,
-    pipeline: &PipelineRef,
-    unused: Policy,
-) -> watch::Receiver<Option<Learned>> {
+/// The phase alone, for a process that judges no payments.
+pub(crate) fn watch_phase(source: PhaseSource, pipeline: &PipelineRef) -> watch::Receiver<Option<Learned>> {
+    let unused = Policy::new(Currency::new("USD").expect("three letters"));
     learn(source, pipeline, unused).phase
 }
 

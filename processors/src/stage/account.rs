@@ -21,7 +21,7 @@ use kpay_streams::stage::Stage;
 use kpay_streams::table::{Committed, Entry, Map, Table};
 
 use self::lanes::Lane;
-use self::notes::Notes;
+use self::notes::{Noted, Notes};
 use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
 use crate::stage::checkpoint::{Checkpoints, MARKER_SLACK_MS, marker_time};
@@ -142,21 +142,12 @@ impl AccountStage {
     }
 
     /// Takes over what was noted of a partition.
-    fn take_over(&mut self, partition: i32, noted: Notes) -> Result<(), LogError> {
-        let lanes = noted.lanes();
+    fn take_over(&mut self, partition: i32, noted: Notes) {
+        let Noted { holds, refunds, lanes } = noted.sorted();
         self.lanes_used |= !lanes.is_empty();
-        self.holds.restore(partition, |table| {
-            table.extend(noted.holds);
-            Ok::<_, LogError>(())
-        })?;
-        self.refunds.restore(partition, |table| {
-            table.extend(noted.refunds);
-            Ok::<_, LogError>(())
-        })?;
-        self.lanes.restore(partition, |table| {
-            table.extend(lanes);
-            Ok(())
-        })
+        self.holds.take_over(partition, holds);
+        self.refunds.take_over(partition, refunds);
+        self.lanes.take_over(partition, lanes);
     }
 
     fn enter(&mut self, partition: i32, entry: LedgerEntry, out: &mut Out) {
@@ -242,7 +233,7 @@ impl Stage for AccountStage {
             })?;
             failed.map_or(Ok(()), Err)
         })?;
-        self.take_over(partition, noted)?;
+        self.take_over(partition, noted);
         self.checkpoints.insert(partition, Checkpoints::new(now_ms, self.checkpoint_interval_ms, uncovered));
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kpay_domain::fingerprint::id_hash;
-use kpay_domain::{Outcome, Progress, Status, confirmed};
+use kpay_domain::{Intake, Outcome, Progress, Status, confirmed};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;
@@ -30,8 +30,7 @@ pub struct ConfirmedStage {
     finished: Changes<Finished>,
     figures: Arc<Figures>,
     latencies_ms: Vec<i64>,
-    /// Payments that the open transaction confirms, and when.
-    paid: (i64, Vec<Paid>),
+    paid: Paid,
     counters: Arc<Counters>,
     pending: Pending,
 }
@@ -71,7 +70,7 @@ impl Finished {
             self.today = Progress::default();
         }
         self.total.finish(outcome);
-        if outcome.status == Status::Confirmed && matches!(outcome.subject, kpay_domain::Intake::Payment(_)) {
+        if outcome.status == Status::Confirmed && matches!(outcome.subject, Intake::Payment(_)) {
             self.today.record(&outcome.subject);
         }
     }
@@ -98,7 +97,7 @@ impl ConfirmedStage {
             finished: Changes::default(),
             figures,
             latencies_ms: Vec::new(),
-            paid: (0, Vec::new()),
+            paid: Paid::default(),
             counters,
             pending: Pending::default(),
         }
@@ -116,14 +115,11 @@ impl ConfirmedStage {
         }
         let latency_ms = now_ms - outcome.accepted_at_ms;
         // Where a person had to decide, the time says nothing of the pipeline.
-        if outcome.hold.as_ref().is_none_or(|hold| hold.decided.is_none()) {
+        if !outcome.is_decided() {
             self.latencies_ms.push(latency_ms);
         }
-        if let (Status::Confirmed, kpay_domain::Intake::Payment(payment)) =
-            (&outcome.status, &outcome.subject)
-        {
-            self.paid.0 = now_ms;
-            self.paid.1.push(Paid { id: payment.id.clone(), amount: payment.amount, latency_ms });
+        if let (Status::Confirmed, Intake::Payment(payment)) = (&outcome.status, &outcome.subject) {
+            self.paid.add(&payment.id, payment.amount, latency_ms, now_ms);
         }
     }
 }
@@ -173,8 +169,7 @@ impl Stage for ConfirmedStage {
         };
         let id = outcome.id().as_str();
         let known = Known { tag: 0, offset: record.offset };
-        let decided = outcome.hold.as_ref().is_some_and(|hold| hold.decided.is_some());
-        if decided {
+        if outcome.is_decided() {
             self.ids.replace(record.partition, id_hash(id), known, record.timestamp_ms);
         } else {
             self.ids.insert(record.partition, id_hash(id), known, record.timestamp_ms);
@@ -195,8 +190,8 @@ impl Stage for ConfirmedStage {
         // Before the outcomes can be seen: who has seen one finds it counted.
         self.figures.record(&self.latencies_ms);
         self.latencies_ms.clear();
-        self.figures.record_paid(self.paid.0, &self.paid.1);
-        self.paid.1.clear();
+        self.figures.record_paid(&self.paid);
+        self.paid.clear();
         self.ids.fold();
         self.finished.fold();
         self.pending.fold(&self.counters);
@@ -206,7 +201,7 @@ impl Stage for ConfirmedStage {
         self.ids.discard();
         self.finished.discard();
         self.latencies_ms.clear();
-        self.paid.1.clear();
+        self.paid.clear();
         self.pending = Pending::default();
     }
 }

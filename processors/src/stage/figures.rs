@@ -5,12 +5,10 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use crate::stage::windows::{Minute, Minutes, Paid};
+use crate::stage::windows::{LATENCY_MAX_MS, Minute, Minutes, Paid, histogram};
 
 /// How many seconds the figures look back.
 const SECONDS: usize = 10;
-/// Latencies above this count as this, in milliseconds.
-const LATENCY_MAX_MS: u64 = 600_000;
 
 /// Finished payments by second.
 #[derive(Debug)]
@@ -41,10 +39,6 @@ pub struct Reading {
     pub per_second: f64,
     /// 99th percentile from accepted to finished, in milliseconds; 0 without payments.
     pub latency_p99_ms: f64,
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_max(LATENCY_MAX_MS, 2).expect("two digits up to ten minutes are valid bounds")
 }
 
 impl Default for Figures {
@@ -88,8 +82,8 @@ impl Figures {
     }
 
     /// Takes the payments that one committed transaction confirmed.
-    pub fn record_paid(&self, now_ms: i64, paid: &[Paid]) {
-        self.minutes.lock().record(now_ms, paid);
+    pub fn record_paid(&self, paid: &Paid) {
+        self.minutes.lock().record(paid);
     }
 
     /// The minutes since 1970 from this one on in which something was confirmed.

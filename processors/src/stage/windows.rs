@@ -12,7 +12,7 @@ pub const MINUTES_MAX: usize = 60;
 /// How long one is.
 pub const MINUTE_MS: i64 = 60_000;
 /// Latencies above this count as this, in milliseconds.
-const LATENCY_MAX_MS: u64 = 600_000;
+pub(super) const LATENCY_MAX_MS: u64 = 600_000;
 
 /// The payments of one minute; also what a pod tells of it. The sizes are bounded by the histogram's buckets and the
 /// number of currencies.
@@ -70,7 +70,8 @@ impl Minute {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// Latencies in milliseconds.
+pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_max(LATENCY_MAX_MS, 2).expect("two digits up to ten minutes are valid bounds")
 }
 
@@ -83,15 +84,34 @@ struct Kept {
     largest: Option<(PaymentId, Money)>,
 }
 
-/// A payment that was confirmed.
-#[derive(Debug, Clone)]
+/// The payments that an open transaction confirms. Of the largest alone the id is kept: an id may cost an allocation.
+#[derive(Debug, Default)]
 pub struct Paid {
-    /// Its id.
-    pub id: PaymentId,
-    /// What was moved.
-    pub amount: Money,
-    /// From accepted to finished, in milliseconds.
-    pub latency_ms: i64,
+    at_ms: i64,
+    /// What was moved, and the milliseconds from accepted to finished.
+    amounts: Vec<(Money, i64)>,
+    largest: Option<(PaymentId, Money)>,
+}
+
+impl Paid {
+    /// Adds a payment that was confirmed at `at_ms`.
+    pub fn add(&mut self, id: &PaymentId, amount: Money, latency_ms: i64, at_ms: i64) {
+        self.at_ms = at_ms;
+        self.amounts.push((amount, latency_ms));
+        if exceeds(&amount, self.largest.as_ref()) {
+            self.largest = Some((id.clone(), amount));
+        }
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.amounts.clear();
+        self.largest = None;
+    }
+}
+
+fn exceeds(amount: &Money, largest: Option<&(PaymentId, Money)>) -> bool {
+    largest.is_none_or(|(_, largest)| largest.minor < amount.minor)
 }
 
 /// The last minutes in which there was something.
@@ -100,9 +120,10 @@ pub struct Minutes(VecDeque<Kept>);
 
 impl Minutes {
     /// Takes what one committed transaction confirmed. A clock that goes back adds to the newest minute.
-    pub fn record(&mut self, now_ms: i64, paid: &[Paid]) {
-        let minute = now_ms.div_euclid(MINUTE_MS);
-        if paid.is_empty() {
+    pub fn record(&mut self, paid: &Paid) {
+        let Paid { at_ms, amounts, largest } = paid;
+        let minute = at_ms.div_euclid(MINUTE_MS);
+        if amounts.is_empty() {
             return;
         }
         if self.0.back().is_none_or(|newest| newest.minute < minute) {
@@ -113,16 +134,16 @@ impl Minutes {
             }
         }
         let Some(newest) = self.0.back_mut() else { return };
-        for Paid { id, amount, latency_ms } in paid {
+        for (amount, latency_ms) in amounts {
             newest.count += 1;
             let sum = newest.value.entry(amount.currency).or_default();
             *sum = sum.saturating_add(i128::from(amount.minor));
             newest
                 .latencies_ms
                 .saturating_record(u64::try_from(*latency_ms).unwrap_or(0).min(LATENCY_MAX_MS));
-            if newest.largest.as_ref().is_none_or(|(_, largest)| largest.minor < amount.minor) {
-                newest.largest = Some((id.clone(), *amount));
-            }
+        }
+        if largest.as_ref().is_some_and(|(_, amount)| exceeds(amount, newest.largest.as_ref())) {
+            newest.largest.clone_from(largest);
         }
     }
 
@@ -155,25 +176,29 @@ impl Minutes {
 mod tests {
     use super::*;
 
-    fn paid(id: &str, minor: i64, latency_ms: i64) -> Paid {
-        let amount = Money::new(minor, Currency::new("USD").unwrap());
-        Paid { id: PaymentId::new(id).unwrap(), amount, latency_ms }
+    fn paid(at_ms: i64, payments: &[(&str, i64, i64)]) -> Paid {
+        let mut paid = Paid::default();
+        for (id, minor, latency_ms) in payments {
+            let amount = Money::new(*minor, Currency::new("USD").unwrap());
+            paid.add(&PaymentId::new(id).unwrap(), amount, *latency_ms, at_ms);
+        }
+        paid
     }
 
     #[test]
     fn a_minute_has_what_was_confirmed_in_it_and_an_hour_is_kept() {
         let mut minutes = Minutes::default();
-        minutes.record(59_999, &[paid("p-1", 5, 10), paid("p-2", 7, 20)]);
-        minutes.record(60_000, &[paid("p-3", 1, 30)]);
-        minutes.record(60_001, &[]);
-        minutes.record(59_000, &[paid("p-4", 1, 30)]);
+        minutes.record(&paid(59_999, &[("p-1", 5, 10), ("p-2", 7, 20)]));
+        minutes.record(&paid(60_000, &[("p-3", 1, 30)]));
+        minutes.record(&paid(60_001, &[]));
+        minutes.record(&paid(59_000, &[("p-4", 1, 30)]));
         let told = minutes.since(0);
         assert_eq!(told.iter().map(|m| (m.minute, m.count)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
         assert_eq!(told[0].value, BTreeMap::from([("USD".to_owned(), 12)]));
         assert_eq!(told[0].largest.as_ref().map(|l| (l.id.as_str(), l.value)), Some(("p-2", 7)));
         assert_eq!(minutes.since(1).len(), 1);
         for minute in 2..200 {
-            minutes.record(minute * MINUTE_MS, &[paid("p-5", 1, 1)]);
+            minutes.record(&paid(minute * MINUTE_MS, &[("p-5", 1, 1)]));
         }
         let told = minutes.since(0);
         assert_eq!((told.len(), told[0].minute), (MINUTES_MAX, 140));
@@ -184,13 +209,13 @@ mod tests {
         let (mut one, mut two, mut both) = (Minutes::default(), Minutes::default(), Minutes::default());
         for number in 0..1_000_i64 {
             let (id, latency_ms) = (format!("p-{number}"), number * number % 70_000);
-            let paid = [paid(&id, number, latency_ms)];
+            let paid = paid(0, &[(&id, number, latency_ms)]);
             if number % 3 == 0 {
-                one.record(0, &paid);
+                one.record(&paid);
             } else {
-                two.record(0, &paid);
+                two.record(&paid);
             }
-            both.record(0, &paid);
+            both.record(&paid);
         }
         let (mut merged, both) = (one.since(0).remove(0), both.since(0).remove(0));
         merged.merge(&two.since(0)[0]);

@@ -2,6 +2,7 @@
 //! transaction, which nobody else sees. No I/O.
 
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::hash::{Hash, RandomState};
 use std::sync::Arc;
 
@@ -139,6 +140,14 @@ impl<K: Eq + Hash, V: Clone> Table<K, V> {
         self.owned.insert(partition, Owned { table: Arc::clone(&table), overlay });
         self.shared.partitions.write().insert(partition, table);
         Ok(())
+    }
+
+    /// Takes a partition over with these entries.
+    pub fn take_over(&mut self, partition: i32, entries: impl IntoIterator<Item = (K, V)>) {
+        let Ok(()) = self.restore(partition, |table| {
+            table.extend(entries);
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Drops a partition with what its overlay holds.

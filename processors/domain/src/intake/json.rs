@@ -94,16 +94,12 @@ pub fn payment_from_json(value: &[u8], id: Option<PaymentId>) -> Result<Intake, 
     let from = required_account("from", body.from)?;
     let to = required_account("to", body.to)?;
     let (minor, currency) = amount(body.amount)?;
-    let reference = match body.reference {
-        Some(raw) => Reference::new(&text("reference", raw)?)?,
-        None => None,
-    };
     Ok(Intake::Payment(Payment {
         id,
         from,
         to,
         amount: Money::new(minor, currency.ok_or_else(|| Malformed::missing("amount.currency"))?),
-        reference,
+        reference: reference(body.reference)?,
         attributes: attributes(body.attributes)?,
         occurred_at_ms: occurred_at(body.occurred_at_ms)?,
         refund: body.refund.map(refund).transpose()?,
@@ -161,16 +157,12 @@ pub fn refund_from_json(value: &[u8], paid: &Payment, id: PaymentId) -> Result<I
         Some(raw) => amount(Some(raw))?,
         None => (paid.amount.minor, None),
     };
-    let reference = match body.reference {
-        Some(raw) => Reference::new(&text("reference", raw)?)?,
-        None => None,
-    };
     Ok(Intake::Payment(Payment {
         id: payment_id("id", body.id)?.unwrap_or(id),
         from: paid.to.clone(),
         to: paid.from.clone(),
         amount: Money::new(minor, currency.unwrap_or(paid.amount.currency)),
-        reference,
+        reference: reference(body.reference)?,
         attributes: attributes(body.attributes)?,
         occurred_at_ms: occurred_at(body.occurred_at_ms)?,
         refund: Some(Box::new(Refund { of: paid.id.clone(), amount_minor: paid.amount.minor })),
@@ -320,6 +312,10 @@ fn occurred_at(raw: Option<&RawValue>) -> Result<Option<i64>, Malformed> {
     Ok((ms != 0).then_some(ms))
 }
 
+fn reference(raw: Option<&RawValue>) -> Result<Option<Reference>, Malformed> {
+    raw.map_or(Ok(None), |raw| Reference::new(&text("reference", raw)?))
+}
+
 fn refund(raw: &RawValue) -> Result<Box<Refund>, Malformed> {
     let body: RefundBody<'_> = serde_json::from_str(raw.get())
         .map_err(|_| Malformed::new("field_type", "refund", "is not an object of of and amount"))?;
@@ -331,9 +327,7 @@ fn refund(raw: &RawValue) -> Result<Box<Refund>, Malformed> {
 fn limits(raw: &RawValue) -> Result<AccountLimits, Malformed> {
     let body: LimitsBody<'_> = serde_json::from_str(raw.get())
         .map_err(|_| Malformed::new("field_type", "limits", "is not an object of limits"))?;
-    let minor = |field, raw: Option<&RawValue>| {
-        raw.filter(|raw| raw.get() != "null").map(|raw| minor_units(field, raw)).transpose()
-    };
+    let minor = |field, raw: Option<&RawValue>| raw.map(|raw| minor_units(field, raw)).transpose();
     let daily_count = minor("limits.dailyCount", body.daily_count)?.map(u32::try_from).transpose();
     let limits = AccountLimits {
         overdraft_minor: minor("limits.overdraft", body.overdraft)?,

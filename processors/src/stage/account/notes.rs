@@ -10,7 +10,7 @@
 //!
 //! Nothing as value is the end of it. (NUL `round` is the checkpoints' marker.)
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kpay_domain::{AccountId, Command, HeldPayment, Malformed, Payment, PaymentId};
@@ -60,10 +60,17 @@ fn decode_waiting(value: &[u8]) -> Result<Waiting, Malformed> {
 /// What was noted of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    pub(super) holds: HashMap<PaymentId, HeldPayment>,
-    pub(super) refunds: HashMap<Vec<u8>, i64>,
+    holds: HashMap<PaymentId, HeldPayment>,
+    refunds: HashMap<Vec<u8>, i64>,
     in_flight: HashMap<AccountId, PaymentId>,
     waiting: HashMap<Vec<u8>, Waiting>,
+}
+
+/// The same, as the stage keeps it.
+pub(super) struct Noted {
+    pub(super) holds: HashMap<PaymentId, HeldPayment>,
+    pub(super) refunds: HashMap<Vec<u8>, i64>,
+    pub(super) lanes: HashMap<AccountId, Lane>,
 }
 
 impl Notes {
@@ -91,20 +98,19 @@ impl Notes {
         Ok(())
     }
 
-    /// The lanes of the accounts that have one.
-    pub(super) fn lanes(&self) -> BTreeMap<AccountId, Lane> {
-        let mut lanes: BTreeMap<AccountId, Lane> = BTreeMap::new();
-        for (account, payment) in &self.in_flight {
-            lanes.entry(account.clone()).or_default().in_flight = Some(payment.clone());
+    /// By what the stage keeps: the debits of an account together, in their order.
+    pub(super) fn sorted(self) -> Noted {
+        let Self { holds, refunds, in_flight, waiting } = self;
+        let mut lanes: HashMap<AccountId, Lane> = HashMap::new();
+        for (account, payment) in in_flight {
+            lanes.entry(account).or_default().in_flight = Some(payment);
         }
-        let mut waiting: Vec<&Waiting> = self.waiting.values().collect();
+        let mut waiting: Vec<Waiting> = waiting.into_values().collect();
         waiting.sort_by_key(|waiting| waiting.number);
-        for Waiting { number, payment, accepted_at_ms } in waiting {
-            let waiting =
-                Waiting { number: *number, payment: payment.clone(), accepted_at_ms: *accepted_at_ms };
-            lanes.entry(payment.from.clone()).or_default().waiting.push_back(Arc::new(waiting));
+        for waiting in waiting {
+            lanes.entry(waiting.payment.from.clone()).or_default().waiting.push_back(Arc::new(waiting));
         }
-        lanes
+        Noted { holds, refunds, lanes }
     }
 }
 
