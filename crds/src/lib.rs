@@ -10,15 +10,17 @@ mod pipeline;
 #[allow(unreachable_pub)] // as above
 mod policy;
 #[allow(unreachable_pub)] // as above
+mod processors;
+#[allow(unreachable_pub)] // as above
 mod status;
 
 pub use generate::{GenerateError, committed_copies, crd_yaml};
 pub use pipeline::{
-    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Gateway, Image,
-    Kafka, PaymentPipeline, PaymentPipelineSpec, Placement, Processors, PullPolicy, Resources, RetainedTopic,
-    Stage, Toleration, Topic, Topics,
+    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, Kafka,
+    PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
+pub use processors::{Gateway, Placement, Processors, Resources, Stage, Toleration};
 pub use status::{Amounts, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Limits, PaymentRule};
+use crate::processors::Processors;
 use crate::status::PaymentPipelineStatus;
 
 /// What the pipeline should be.
@@ -294,132 +294,6 @@ impl Default for Accounts {
     }
 }
 
-/// The processors, one kind a stage.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Processors {
-    /// The REST gateway.
-    #[serde(default)]
-    pub gateway: Gateway,
-    /// The stage that reads `payment.incoming`, checks it and sends the debit.
-    #[serde(default)]
-    pub inflight: Stage,
-    /// The stage that holds the accounts. Default 2 replicas.
-    #[serde(default = "defaults::account")]
-    pub account: Stage,
-    /// The stage that closes each payment and publishes its outcome.
-    #[serde(default)]
-    pub confirmed: Stage,
-}
-
-impl Default for Processors {
-    fn default() -> Self {
-        Self {
-            gateway: Gateway::default(),
-            inflight: Stage::default(),
-            account: defaults::account(),
-            confirmed: Stage::default(),
-        }
-    }
-}
-
-/// The REST gateway.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Gateway {
-    /// Pods. 0 switches REST off; records on the topic are still taken. Default 1.
-    #[serde(default = "defaults::one")]
-    #[schemars(range(min = 0, max = 64))]
-    pub replicas: i32,
-    /// CPU and memory of a pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Where pods may run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Placement>,
-}
-
-impl Default for Gateway {
-    fn default() -> Self {
-        Self { replicas: 1, resources: None, placement: None }
-    }
-}
-
-/// One stage of the pipeline.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stage {
-    /// Pods. More than the topic has partitions stay idle. Default 1; account 2.
-    #[serde(default = "defaults::one")]
-    #[schemars(range(min = 1, max = 64))]
-    pub replicas: i32,
-    /// Worker threads in each pod; each owns some of the partitions. Default 1.
-    #[serde(default = "defaults::one")]
-    #[schemars(range(min = 1, max = 64))]
-    pub workers: i32,
-    /// CPU and memory of a pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<Resources>,
-    /// Where pods may run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Placement>,
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        Self { replicas: 1, workers: 1, resources: None, placement: None }
-    }
-}
-
-/// CPU and memory of a pod.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Resources {
-    /// What a pod is guaranteed. Default cpu 100m, memory 128Mi.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub requests: BTreeMap<String, Quantity>,
-    /// What a pod may use at most. Default memory 512Mi and no CPU limit.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits: BTreeMap<String, Quantity>,
-}
-
-/// Where pods may run.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Placement {
-    /// Labels that a node must have.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub node_selector: BTreeMap<String, String>,
-    /// Taints that the pods accept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
-    pub tolerations: Vec<Toleration>,
-}
-
-/// A taint that the pods accept.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Toleration {
-    /// Key of the taint; absent with operator Exists: every taint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// `Equal` (default) or `Exists`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(Equal|Exists)$"))]
-    pub operator: Option<String>,
-    /// Value of the taint, with operator Equal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; absent: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(NoSchedule|PreferNoSchedule|NoExecute)$"))]
-    pub effect: Option<String>,
-    /// With `NoExecute`: how many seconds a pod stays after the taint appears.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub toleration_seconds: Option<i64>,
-}
-
 /// How a drain behaves.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -450,19 +324,11 @@ pub enum DrainTimeoutAction {
 }
 
 mod defaults {
-    use super::Stage;
-
     pub(super) fn replication() -> i16 {
         1
     }
     pub(super) fn partitions() -> i32 {
         8
-    }
-    pub(super) fn one() -> i32 {
-        1
-    }
-    pub(super) fn account() -> Stage {
-        Stage { replicas: 2, ..Stage::default() }
     }
     pub(super) fn currency() -> String {
         "USD".into()

@@ -1,10 +1,22 @@
 //! The bodies of the public API. They are their own types: what the pipeline keeps may change, these may not. Pure.
 
+mod accounts;
+mod pipeline;
+
 use std::collections::BTreeMap;
 
 use kpay_domain::{AccountCommand, Action, Currency, Intake, Payment, Reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use accounts::{
+    AccountView, AccountsPage, LedgerEntryView, LedgerPage, LimitsView, NewAccount, NewChange, NewFunding,
+    NewLimits, OpeningView, Order,
+};
+pub use pipeline::{
+    LargestView, LatencyView, NewPause, PipelineEvent, PipelineView, Sum, ThroughputView, TotalsView,
+    WindowView,
+};
 
 /// An amount as an integer of minor units (cents for USD, yen for JPY).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,78 +56,6 @@ pub struct NewPayment {
     pub attributes: Option<BTreeMap<String, String>>,
     /// When it happened at the caller, in milliseconds since 1970 UTC.
     pub occurred_at_ms: Option<i64>,
-}
-
-/// An account to be opened.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({"id": "alice", "currency": "USD", "funding": 100_000}))]
-pub struct NewAccount {
-    /// Of the account: 1 to 64 letters, digits and `. _ : -`.
-    #[schema(example = "alice", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
-    pub id: String,
-    /// Of ISO 4217; the pipeline's own when it is left out.
-    #[schema(example = "USD", pattern = "^[A-Z]{3}$")]
-    pub currency: Option<String>,
-    /// The balance to begin with, in minor units.
-    #[schema(example = 100_000, minimum = 0)]
-    pub funding: Option<i64>,
-    /// The idempotency key; `open:<id>` when it is left out.
-    pub command_id: Option<String>,
-    /// When it happened at the caller, in milliseconds since 1970 UTC.
-    pub occurred_at_ms: Option<i64>,
-}
-
-/// Money from outside for an account.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({"id": "f-1", "amount": {"value": 5000, "currency": "USD"}}))]
-pub struct NewFunding {
-    /// The idempotency key. Made here when it is left out.
-    #[schema(example = "f-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
-    pub id: Option<String>,
-    /// Above zero; without a currency it is the account's own.
-    pub amount: Amount,
-}
-
-/// A change of whether an account takes part.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({"id": "z-1"}))]
-pub struct NewChange {
-    /// The idempotency key. Made here when it is left out.
-    #[schema(example = "z-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
-    pub id: Option<String>,
-}
-
-/// Limits of an account's own, in place of those that it had; what is left out is the pipeline's.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({"id": "l-1", "limits": {"dailyOutflow": 500_000, "dailyCount": 20}}))]
-pub struct NewLimits {
-    /// The idempotency key. Made here when it is left out.
-    #[schema(example = "l-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
-    pub id: Option<String>,
-    /// All of them.
-    pub limits: LimitsView,
-}
-
-/// An account's own limits, in minor units. A day is one of UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LimitsView {
-    /// How far below zero a payment may take the balance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0)]
-    pub overdraft: Option<i64>,
-    /// Paid on one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0)]
-    pub daily_outflow: Option<i64>,
-    /// Payments on one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub daily_count: Option<u32>,
-    /// What a payment has to leave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0)]
-    pub lowest_balance: Option<i64>,
 }
 
 /// What becomes of a held payment.
@@ -164,18 +104,6 @@ pub struct HoldView {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-}
-
-/// Who pauses the pipeline, and why.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"reason": "month's end", "holder": "alice"}))]
-pub struct NewPause {
-    /// For people, at most 256 bytes.
-    #[schema(example = "month's end", max_length = 256)]
-    pub reason: Option<String>,
-    /// A person or a program, at most 64 bytes.
-    #[schema(example = "alice", max_length = 64)]
-    pub holder: Option<String>,
 }
 
 /// Where a payment or an account command is.
@@ -329,245 +257,4 @@ impl PaymentView {
 
 fn amount(value: i64, currency: Option<&Currency>) -> Amount {
     Amount { value, currency: currency.map(|currency| currency.as_str().to_owned()) }
-}
-
-/// An account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({"id": "alice", "currency": "USD", "balance": 98_766, "status": "open", "version": 2}))]
-pub struct AccountView {
-    /// Of the account.
-    pub id: String,
-    /// Of ISO 4217.
-    pub currency: String,
-    /// Minor units.
-    pub balance: i64,
-    /// `open`, `frozen` or `closed`.
-    pub status: String,
-    /// Grows by one with every change.
-    pub version: u64,
-    /// Its own, in place of the pipeline's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<LimitsView>,
-}
-
-/// A page of accounts.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "accounts": [{"id": "alice", "currency": "USD", "balance": 98_766, "status": "open", "version": 2}],
-    "next": "0.alice"
-}))]
-pub struct AccountsPage {
-    /// In a stable order.
-    #[schema(value_type = Vec<AccountView>)]
-    pub accounts: Vec<serde_json::Value>,
-    /// For `after`, as it is; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
-    pub next: Option<String>,
-}
-
-/// What happened to an account at one time.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(example = json!({
-    "id": "p-1", "kind": "debit", "counterparty": "bob", "amount": {"value": -1234, "currency": "USD"},
-    "balance": 98_766, "version": 2, "at": "2026-11-23T12:00:00.005Z"
-}))]
-pub struct LedgerEntryView {
-    /// Of the payment or the account command.
-    pub id: String,
-    /// `opened`, `funded`, `debit`, `credit`, `reverse`, `frozen`, `unfrozen` or `closed`.
-    pub kind: String,
-    /// The other account of a payment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counterparty: Option<String>,
-    /// A debit is below zero.
-    pub amount: Amount,
-    /// After this entry, in minor units.
-    pub balance: i64,
-    /// 1 for the entry that opened the account, then one more for each.
-    pub version: u64,
-    /// RFC 3339, UTC.
-    #[schema(format = DateTime)]
-    pub at: String,
-}
-
-/// A page of a ledger.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({
-    "entries": [{"id": "p-1", "kind": "debit", "counterparty": "bob", "balance": 98_766, "version": 2,
-        "amount": {"value": -1234, "currency": "USD"}, "at": "2026-11-23T12:00:00.005Z"}],
-    "next": "a17"
-}))]
-pub struct LedgerPage {
-    /// In the order that was asked for.
-    #[schema(value_type = Vec<LedgerEntryView>)]
-    pub entries: Vec<serde_json::Value>,
-    /// For `after`, as it is; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = false)]
-    pub next: Option<String>,
-}
-
-/// Which end of a ledger comes first.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// The oldest.
-    Asc,
-    /// The newest.
-    Desc,
-}
-
-/// An account of which the opening was accepted and is not done yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({"id": "alice", "status": "opening", "commandId": "open:alice"}))]
-pub struct OpeningView {
-    /// Of the account.
-    pub id: String,
-    /// `opening`.
-    pub status: String,
-    /// The opening itself can be looked at by `/v1/payments/{commandId}`.
-    pub command_id: String,
-    /// What the caller should know, such as that the pipeline is paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-}
-
-/// A number of payments and account commands, and the payments' value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Sum {
-    /// How many.
-    pub count: i64,
-    /// Minor units by currency.
-    #[schema(value_type = BTreeMap<String, i64>)]
-    pub value: BTreeMap<String, i128>,
-}
-
-impl Sum {
-    /// Adds what another partition or pod has; `None` beyond the range.
-    pub(super) fn add(&mut self, count: i64, value: &BTreeMap<String, i128>) -> Option<()> {
-        self.count = self.count.checked_add(count)?;
-        for (currency, minor) in value {
-            let sum = self.value.entry(currency.clone()).or_default();
-            *sum = sum.checked_add(*minor)?;
-        }
-        Some(())
-    }
-
-    /// What is in this and not in `finished`.
-    pub(super) fn minus(mut self, finished: &Self) -> Option<Self> {
-        let negated = finished.value.iter().map(|(currency, minor)| (currency.clone(), -minor)).collect();
-        self.add(finished.count.checked_neg()?, &negated)?;
-        Some(self)
-    }
-}
-
-/// Throughput by the minute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ThroughputView {
-    /// The oldest first; the last is the running minute.
-    pub windows: Vec<WindowView>,
-}
-
-/// The payments that were confirmed in one minute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "from": "2026-11-23T12:00:00.000Z", "seconds": 60, "count": 9000, "value": {"USD": 123_400},
-    "latencyMs": {"p50": 9, "p99": 21, "p999": 40},
-    "largest": {"id": "p-1", "amount": {"value": 1234, "currency": "USD"}}
-}))]
-pub struct WindowView {
-    /// RFC 3339, UTC.
-    #[schema(format = DateTime)]
-    pub from: String,
-    /// How long it is: 60, or less for the running minute.
-    #[schema(minimum = 1, maximum = 60)]
-    pub seconds: i64,
-    /// How many.
-    pub count: u64,
-    /// Minor units by currency.
-    #[schema(value_type = BTreeMap<String, i64>)]
-    pub value: BTreeMap<String, i128>,
-    /// From accepted to finished; absent without payments.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = LatencyView, required = false)]
-    pub latency_ms: Option<LatencyView>,
-    /// The payment of the most minor units, whatever the currency; absent without payments.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = LargestView, required = false)]
-    pub largest: Option<LargestView>,
-}
-
-/// Percentiles, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct LatencyView {
-    /// Half took no longer.
-    pub p50: u64,
-    /// Of a hundred, one took longer.
-    pub p99: u64,
-    /// Of a thousand, one took longer.
-    pub p999: u64,
-}
-
-/// A large payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct LargestView {
-    /// Of the payment.
-    pub id: String,
-    /// What was moved.
-    pub amount: Amount,
-}
-
-/// The sums of the pipeline. What cannot be told now is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TotalsView {
-    /// Accepted and not finished.
-    pub in_flight: Option<Sum>,
-    /// Confirmed payments of this day (UTC).
-    pub confirmed_today: Option<Sum>,
-    /// Accepted since the topics were made.
-    pub accepted: Option<Sum>,
-    /// Finished since the topics were made, however they ended.
-    pub finished: Option<Sum>,
-}
-
-/// The pipeline as a whole. What cannot be told now is null.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "phase": "Running", "desiredPhase": "Running", "epoch": 3,
-    "inFlight": {"count": 2, "value": {"USD": 2468}}, "confirmedToday": {"count": 9000, "value": {"USD": 123_400}}
-}))]
-pub struct PipelineView {
-    /// What it is doing.
-    pub phase: Option<String>,
-    /// What it is wanted to do.
-    pub desired_phase: Option<String>,
-    /// Grows with every change of phase.
-    pub epoch: Option<u64>,
-    /// Accepted and not finished.
-    pub in_flight: Option<Sum>,
-    /// Confirmed payments of this day (UTC).
-    pub confirmed_today: Option<Sum>,
-}
-
-/// The pipeline as a whole, with what it does at this moment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(example = json!({
-    "phase": "Running", "desiredPhase": "Running", "epoch": 3,
-    "inFlight": {"count": 2, "value": {"USD": 2468}}, "confirmedToday": {"count": 9000, "value": {"USD": 123_400}},
-    "perSecond": 512.0, "latencyP99Ms": 21.5
-}))]
-pub struct PipelineEvent {
-    /// As of `GET /v1/pipeline`.
-    #[serde(flatten)]
-    pub pipeline: PipelineView,
-    /// Finished per second over the last ten seconds.
-    pub per_second: Option<f64>,
-    /// From accepted to finished, the 99th percentile over the last ten seconds; of several pods the worst one's.
-    pub latency_p99_ms: Option<f64>,
 }
