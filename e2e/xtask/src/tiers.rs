@@ -5,6 +5,7 @@ mod chart;
 mod fuzz;
 mod page;
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,22 @@ fn cargo(context: &Context, args: &[&str]) -> Command {
     command
 }
 
+/// The tests of one target. The whole workspace is named each time: cargo chooses the dependencies' features by what is
+/// named, and each other choice would compile all of them once more.
+fn test_target(context: &Context, target: &str) -> Command {
+    cargo(context, &["test", "--locked", "--workspace", "--test", target])
+}
+
+/// Builds a program that tests start, which cargo does not know, and returns its path. A test target is named too, for
+/// the features of the tests.
+pub(crate) fn program(instance: &Instance, name: &str) -> Result<PathBuf> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(&instance.repo);
+    cargo.args(["build", "--locked", "--workspace", "--bin", name, "--test", "local"]);
+    process::run(&mut cargo)?;
+    Ok(images::target(instance)?.join("debug").join(name))
+}
+
 fn fmt(context: &Context) -> Result<String> {
     process::run(&mut cargo(context, &["fmt", "--all", "--check"]))?;
     Ok(String::new())
@@ -134,42 +151,29 @@ fn deny(context: &Context) -> Result<String> {
 }
 
 fn generated(context: &Context) -> Result<String> {
-    process::run(&mut cargo(
-        context,
-        &["run", "--locked", "-p", "kpay-crds", "--bin", "crdgen", "--", "--check"],
-    ))?;
+    let crdgen = program(context.instance, "crdgen")?;
+    process::run(Command::new(crdgen).current_dir(&context.instance.repo).arg("--check"))?;
     Ok("the CRDs are what the types say".to_owned())
 }
 
 fn unit(context: &Context) -> Result<String> {
-    let of = |packages: &[&str]| {
-        let mut command = cargo(context, &["test", "--locked"]);
-        tests(command.args(packages).arg("--").args(&context.args.args))
-    };
-    let product = of(&["--workspace", "--exclude", "kpay-e2e", "--exclude", "kpay-simulation"])?;
-    // What the other tiers rely on: the auditor, with a planted fault for each of its rules.
-    let own = of(&["-p", "kpay-e2e", "--lib"])?;
-    Ok(format!("{product}, and {own} of the tests' own tools"))
+    tests(cargo(context, &["test", "--locked", "--workspace", "--"]).args(&context.args.args))
 }
 
 /// Tells its speed, so its output is shown.
 fn simulation(context: &Context) -> Result<String> {
-    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-simulation", "--", "--nocapture"]);
-    tests(command.args(&context.args.args))
+    tests(test_target(context, "seeds").args(["--", "--nocapture"]).args(&context.args.args))
 }
 
 fn local(context: &Context) -> Result<String> {
-    // The tests start it as a program, which cargo does not know.
-    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
-    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-e2e", "--test", "local"]);
-    tests(command.arg("--").args(&context.args.args))
+    program(context.instance, "kpay")?;
+    tests(test_target(context, "local").arg("--").args(&context.args.args))
 }
 
 fn kafka(context: &Context) -> Result<String> {
     tools::kafka(context.instance)?;
-    // The tests start it as a program, which cargo does not know.
-    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
-    let mut command = cargo(context, &["test", "--locked", "-p", "kpay-e2e", "--test", "kafka"]);
+    program(context.instance, "kpay")?;
+    let mut command = test_target(context, "kafka");
     command.env("KPAY_KAFKA_LIBS", context.instance.kafka_libs());
     tests(command.arg("--").args(&context.args.args))
 }
@@ -199,21 +203,11 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     guarded()?;
-    let mut command = instance.inside("cargo");
-    command.current_dir(&instance.repo).args([
-        "test",
-        "--locked",
-        "--offline",
-        "-p",
-        "kpay-e2e",
-        "--test",
-        "cluster",
-    ]);
     // The namespace has no way out, so what cargo fetches and compiles is had before.
-    process::run(&mut cargo(
-        context,
-        &["test", "--locked", "-p", "kpay-e2e", "--test", "cluster", "--no-run"],
-    ))?;
+    process::run(test_target(context, "cluster").arg("--no-run"))?;
+    let mut command = instance.inside("cargo");
+    command.current_dir(&instance.repo);
+    command.args(["test", "--locked", "--offline", "--workspace", "--test", "cluster"]);
     let [operator, pipeline] = &images;
     command.env("KPAY_OPERATOR_IMAGE", operator.reference()).env("KPAY_IMAGE", pipeline.reference());
     let proven = tests(command.arg("--").args(&context.args.args))?;
@@ -258,31 +252,17 @@ fn passed_in(line: &str) -> u64 {
 
 /// Runs seeds of the simulation, in the profile of the tier: what it built serves both.
 pub(crate) fn simulate(instance: &Instance, args: &[String]) -> Result<()> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&instance.repo);
-    cargo.args(["run", "--quiet", "--locked", "-p", "kpay-simulation", "--bin", "simulate", "--"]);
-    process::run(cargo.args(args))
+    process::run(Command::new(program(instance, "simulate")?).current_dir(&instance.repo).args(args))
 }
 
 /// Runs the benchmark program in release mode, with Kafka's jars at hand.
 pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
     tools::kafka(instance)?;
-    // The benchmark starts it as a program, which cargo does not know.
-    images::release(instance, &[images::PIPELINE.binary])?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&instance.repo).args([
-        "run",
-        "--release",
-        "--locked",
-        "-p",
-        "kpay-e2e",
-        "--bin",
-        "bench",
-        "--",
-    ]);
-    cargo.args(args).env("KPAY_KAFKA_LIBS", instance.kafka_libs());
-    process::run(&mut cargo)
+    let release = images::release(instance, &[images::PIPELINE.binary, "kpay-e2e"])?;
+    let mut bench = Command::new(release.join("bench"));
+    bench.current_dir(&instance.repo).args(args).env("KPAY_KAFKA_LIBS", instance.kafka_libs());
+    process::run(&mut bench)
 }
 
 #[cfg(test)]

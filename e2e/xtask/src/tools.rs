@@ -49,7 +49,8 @@ pub(crate) const HOST_CLUSTER: &[&str] = &["crirm", "etcd", "kubernetes", "helm"
 
 const CARGO_DENY: &str = "0.20.2";
 
-/// The program that checks licenses and sources; built by cargo, about 3 minutes, once.
+/// The program that checks licenses and sources; built by cargo, once. Not optimised: it takes longer to build than it
+/// ever runs.
 pub(crate) fn cargo_deny(instance: &Instance) -> Result<PathBuf> {
     let _lock = lock(instance)?;
     let root = instance.cache.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
@@ -57,9 +58,13 @@ pub(crate) fn cargo_deny(instance: &Instance) -> Result<PathBuf> {
     if !program.is_file() {
         steps::note("building cargo-deny");
         let mut cargo = Command::new("cargo");
-        cargo.args(["install", "cargo-deny", "--locked", "--version", CARGO_DENY, "--root"]).arg(&root);
+        cargo
+            .args(["install", "cargo-deny", "--debug", "--locked", "--version", CARGO_DENY, "--root"])
+            .arg(&root);
         // A folder of its own: the workspace's is locked by whoever builds there.
-        cargo.env("CARGO_TARGET_DIR", instance.cache.join("tools/src-cargo-deny"));
+        cargo
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_TARGET_DIR", instance.cache.join("tools/src-cargo-deny"));
         process::logged(&mut cargo, &instance.log("cargo-deny"), |_| {})?;
         remove_dir(&instance.cache.join("tools/src-cargo-deny"))?;
     }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Context, cargo};
+use super::Context;
 use crate::instance::Instance;
-use crate::{images, packages, process, steps, tools};
+use crate::{packages, process, steps, tools};
 
 const REQUIREMENTS: &str = "e2e/fuzz/requirements.txt";
 
@@ -46,11 +46,10 @@ const POLL: Duration = Duration::from_millis(50);
 pub(super) fn run(context: &Context) -> Result<String> {
     let instance = context.instance;
     let program = schemathesis(instance)?;
-    // Started as a program.
-    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
+    let kpay = super::program(instance, "kpay")?;
     let home = std::env::temp_dir().join(format!("kpay-fuzz-{}", std::process::id()));
     fs::create_dir_all(&home)?;
-    let mut local = Local::start(&images::target(instance)?.join("debug/kpay"), &home)?;
+    let mut local = Local::start(&kpay, &home)?;
     let most = fuzz(&program, &home, local.address, &exclude(), &context.args.args)?;
     let last = fuzz(&program, &home, local.address, &include(), &context.args.args)?;
     // A server that died of the last request would not have answered it with a status.

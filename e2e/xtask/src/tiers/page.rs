@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::{Context, cargo};
-use crate::{images, packages, page, process};
+use super::Context;
+use crate::{packages, page, process};
 
 /// Checks, builds and tests the page, and returns what was proven.
 pub(super) fn run(context: &Context) -> Result<String> {
@@ -16,14 +16,12 @@ pub(super) fn run(context: &Context) -> Result<String> {
     let folder = page::folder(instance);
     process::run(page::npm(&folder).args(["run", "--silent", "check"]))?;
     let unit = tests(page::npm(&folder).args(["run", "--silent", "unit"]), false)?;
-    // The tests start it as a program.
-    process::run(&mut cargo(context, &["build", "--locked", "-p", "kpay"]))?;
     let mut browser = page::npm(&folder);
     browser.args(["run", "--silent", "browser"]);
     // One test by its name; the others then count as skipped.
     let chosen = context.args.args.join(" ");
     browser.env("KPAY_TESTS", &chosen);
-    browser.env("KPAY_BIN", images::target(instance)?.join("debug/kpay"));
+    browser.env("KPAY_BIN", super::program(instance, "kpay")?);
     browser.env("KPAY_CHROMIUM", "/usr/bin/chromium");
     Ok(format!("{} in the browser, and {unit} without", tests(&mut browser, !chosen.is_empty())?))
 }
