@@ -38,6 +38,8 @@ pub struct Flow {
     pub names: Names,
     /// Its processes.
     pub pods: Vec<Pod>,
+    /// Where they learn their phase, limits and rules: `KPAY_PHASE_SOURCE`.
+    pub phase_source: String,
     bootstrap: String,
     logs: PathBuf,
     binary: PathBuf,
@@ -87,7 +89,8 @@ impl Flow {
         }
         let http = reqwest::blocking::Client::builder().timeout(Duration::from_secs(10)).build()?;
         let (bootstrap, logs) = (broker.bootstrap.clone(), broker.home().to_owned());
-        Ok(Self { names, pods, bootstrap, logs, binary, http })
+        let phase_source = "static:Running".to_owned();
+        Ok(Self { names, pods, phase_source, bootstrap, logs, binary, http })
     }
 
     /// Starts a process; see [`Flow::pods`] for the numbers.
@@ -104,7 +107,7 @@ impl Flow {
             .env("KPAY_POD_NAME", &pod.name)
             .env("KPAY_LISTEN", &pod.control)
             .env("KPAY_ADVERTISED_ADDRESS", &pod.control)
-            .env("KPAY_PHASE_SOURCE", "static:Running");
+            .env("KPAY_PHASE_SOURCE", &self.phase_source);
         if let Some(log) = std::env::var_os("KPAY_LOG") {
             command.env("KPAY_LOG", log);
         }

@@ -19,6 +19,8 @@ pub struct Process {
 pub struct Usage {
     /// User and system time, in seconds.
     pub cpu_seconds: f64,
+    /// Resident memory, in MiB.
+    pub rss_mib: f64,
     /// The most resident memory so far, in MiB.
     pub peak_rss_mib: f64,
 }
@@ -93,7 +95,14 @@ pub fn usage(pid: u32) -> anyhow::Result<Usage> {
     let hertz = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
     let hertz = f64::from(i32::try_from(hertz)?);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|p| p.trim().trim_end_matches("kB").trim().parse::<f64>().ok()).unwrap_or(0.0);
-    Ok(Usage { cpu_seconds: (ticks(11) + ticks(12)) / hertz, peak_rss_mib: kib / 1024.0 })
+    let mib = |field: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = value.and_then(|p| p.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+        kib.unwrap_or(0.0) / 1024.0
+    };
+    Ok(Usage {
+        cpu_seconds: (ticks(11) + ticks(12)) / hertz,
+        rss_mib: mib("VmRSS:"),
+        peak_rss_mib: mib("VmHWM:"),
+    })
 }

@@ -101,7 +101,8 @@ pub struct PodArgs {
     /// The `PaymentPipeline` that this process belongs to, as namespace/name.
     #[arg(long, env = "KPAY_PIPELINE", default_value = "default/payments")]
     pub pipeline: PipelineRef,
-    /// Where the phase is learned: `kubernetes`, or `static:Running` without a cluster.
+    /// Where the phase is learned: `kubernetes`; without a cluster `static:Running`, or `file:PATH`: Running too, with
+    /// the limits and rules of the `PaymentPipeline` in that file, as it is at the start.
     #[arg(long, env = "KPAY_PHASE_SOURCE", default_value = "static:Running")]
     pub phase_source: PhaseSource,
     /// Filter of the log, as `info,kpay=debug`.
@@ -185,12 +186,14 @@ impl FromStr for PipelineRef {
 }
 
 /// Where the phase is learned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PhaseSource {
     /// From the status of the resource.
     Kubernetes,
     /// Running from the start and for good.
     StaticRunning,
+    /// As that, with the limits and rules of a file.
+    File(PathBuf),
 }
 
 impl FromStr for PhaseSource {
@@ -200,7 +203,10 @@ impl FromStr for PhaseSource {
         match text {
             "kubernetes" => Ok(Self::Kubernetes),
             "static:Running" => Ok(Self::StaticRunning),
-            _ => Err(format!("{text:?} is neither kubernetes nor static:Running")),
+            _ => match text.strip_prefix("file:") {
+                Some(path) if !path.is_empty() => Ok(Self::File(path.into())),
+                _ => Err(format!("{text:?} is none of kubernetes, static:Running and file:PATH")),
+            },
         }
     }
 }

@@ -198,7 +198,8 @@ async fn to_kafka(
     };
     let prefix = args.topic_prefix.clone().unwrap_or_default();
     let name = Names { prefix }.topic(TopicName::Incoming);
-    let learned = phase::watch_phase(args.phase_source, &args.pipeline);
+    let learned = phase::watch_phase(&args.phase_source, &args.pipeline)
+        .map_err(|error| CliError::Usage(format!("{error:#}")))?;
     let open: Open = Arc::new(move || learned.borrow().is_some_and(|learned| learned.intake_open()));
     let (stop, linger_ms) = (Arc::new(AtomicBool::new(false)), args.linger_ms);
     let writer = {

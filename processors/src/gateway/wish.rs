@@ -45,8 +45,8 @@ pub(crate) trait Wishes: Send + Sync {
 
 /// Where the wishes of a gateway's pod go.
 pub(super) fn wishes(args: &PodArgs) -> std::sync::Arc<dyn Wishes> {
-    match args.phase_source {
-        PhaseSource::StaticRunning => std::sync::Arc::new(Fixed),
+    match &args.phase_source {
+        PhaseSource::StaticRunning | PhaseSource::File(_) => std::sync::Arc::new(Fixed),
         PhaseSource::Kubernetes => {
             std::sync::Arc::new(Resource { pipeline: args.pipeline.clone(), client: OnceCell::new() })
         }

@@ -1,10 +1,11 @@
 //! Learns the phase of the pipeline and what its payments are judged by: from the resource, or once and for all. Only
 //! I/O.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
 use kpay_control::policy::{Terms, terms};
 use kpay_crds::{DesiredPhase, PaymentPipeline, Phase};
@@ -60,30 +61,46 @@ pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
     let Ok(currency) = Currency::new(&args.currency) else {
         bail!("KPAY_CURRENCY: {:?} is not a currency of three letters such as USD", args.currency);
     };
-    Ok(learn(args.phase_source, &args.pipeline, Policy::new(currency)))
+    learn(&args.phase_source, &args.pipeline, Policy::new(currency))
 }
 
 /// The phase alone, for a process that judges no payments.
-pub(crate) fn watch_phase(source: PhaseSource, pipeline: &PipelineRef) -> watch::Receiver<Option<Learned>> {
+pub(crate) fn watch_phase(
+    source: &PhaseSource,
+    pipeline: &PipelineRef,
+) -> anyhow::Result<watch::Receiver<Option<Learned>>> {
     let unused = Policy::new(Currency::new("USD").expect("three letters"));
-    learn(source, pipeline, unused).phase
+    Ok(learn(source, pipeline, unused)?.phase)
 }
 
-fn learn(source: PhaseSource, pipeline: &PipelineRef, policy: Policy) -> Learning {
-    let learned = match source {
-        PhaseSource::Kubernetes => None,
-        PhaseSource::StaticRunning => Some(Learned {
-            phase: Phase::Running,
-            epoch: 1,
-            desired: DesiredPhase::Running,
-            intake_per_second: None,
-        }),
+fn learn(source: &PhaseSource, pipeline: &PipelineRef, policy: Policy) -> anyhow::Result<Learning> {
+    let running = |intake_per_second| Learned {
+        phase: Phase::Running,
+        epoch: 1,
+        desired: DesiredPhase::Running,
+        intake_per_second,
     };
-    let (teacher, learning) = Teacher::new(learned, policy);
-    if source == PhaseSource::Kubernetes {
-        tokio::spawn(keep_watching(pipeline.clone(), teacher));
-    }
-    learning
+    Ok(match source {
+        PhaseSource::Kubernetes => {
+            let (teacher, learning) = Teacher::new(None, policy);
+            tokio::spawn(keep_watching(pipeline.clone(), teacher));
+            learning
+        }
+        PhaseSource::StaticRunning => Teacher::new(Some(running(None)), policy).1,
+        PhaseSource::File(path) => {
+            let terms = terms_of(path).with_context(|| format!("KPAY_PHASE_SOURCE: {}", path.display()))?;
+            Teacher::new(Some(running(terms.intake_per_second)), terms.policy).1
+        }
+    })
+}
+
+fn terms_of(path: &Path) -> anyhow::Result<Terms> {
+    let resource: PaymentPipeline =
+        serde_saphyr::from_str(&std::fs::read_to_string(path)?).context("not a PaymentPipeline")?;
+    terms(&resource.spec).map_err(|invalid| {
+        let why: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(why.join("; "))
+    })
 }
 
 /// Tells the process of each state of the resource.
@@ -236,5 +253,28 @@ mod tests {
         assert_eq!(*learning.phase.borrow(), None);
         teacher.tell(&resource(2, "payment.amount > 5", 30));
         assert_eq!(known(&learning).0, Some(30));
+    }
+
+    #[test]
+    fn a_file_gives_the_terms_and_one_that_is_wrong_is_told_with_the_rule() {
+        let file = |name: &str, when: &str| {
+            let path = std::env::temp_dir().join(format!("kpay-terms-{name}-{}.yaml", std::process::id()));
+            std::fs::write(&path, serde_json::to_string(&resource(1, when, 7)).unwrap()).unwrap();
+            path
+        };
+        let pipeline: PipelineRef = "default/payments".parse().unwrap();
+        let learned = |path: &Path| {
+            let source: PhaseSource = format!("file:{}", path.display()).parse().unwrap();
+            learn(&source, &pipeline, Policy::new(Currency::new("USD").unwrap()))
+        };
+        let (right, wrong) = (file("right", "payment.amount > 5"), file("wrong", "payment.amout > 5"));
+        let learning = learned(&right).unwrap();
+        assert_eq!(known(&learning), (Some(7), vec!["payment.amount > 5".to_owned()]));
+        assert_eq!(learning.phase.borrow().map(|learned| learned.phase), Some(Phase::Running));
+        let refused = format!("{:#}", learned(&wrong).err().unwrap());
+        assert!(refused.contains("spec.rules") && refused.contains("large"), "{refused}");
+        for path in [right, wrong] {
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod figures;
 mod local;
 mod pipeline;
+mod restore;
 
 use clap::{Parser, Subcommand};
 
@@ -20,11 +21,14 @@ enum Command {
     Pipeline(pipeline::Args),
     /// `kpay local`: throughput of a drain, latency by REST, start, memory.
     Local(local::Args),
+    /// Memory of many accounts and known ids, and the time to be ready again after a SIGKILL.
+    Restore(restore::Args),
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Local(args) => local::run(&args),
+        Command::Restore(args) => restore::run(&args),
     }
 }

@@ -19,6 +19,8 @@ use serde::Serialize;
 
 use crate::figures::{machine, publish};
 
+const RULES: &str = include_str!("rules.yaml");
+
 /// What is measured, and where the figures go.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -43,6 +45,9 @@ pub(crate) struct Args {
     /// `linger.ms` of the load's producer while latency is measured; it counts as latency.
     #[arg(long, default_value_t = 1)]
     linger_ms: u32,
+    /// Judge every payment by limits and five rules that let it pass.
+    #[arg(long)]
+    rules: bool,
     /// The `kpay` to run; the release build beside this program by default.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -86,6 +91,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let broker = Broker::start("bench")?;
     eprintln!("broker at {}", broker.bootstrap);
     let mut flow = Flow::create(&broker, "bench.", args.partitions, binary)?;
+    if args.rules {
+        let file = broker.home().join("rules.yaml");
+        std::fs::write(&file, RULES)?;
+        flow.phase_source = format!("file:{}", file.display());
+    }
     for number in 0..4 {
         flow.start(number)?;
     }
@@ -296,6 +306,7 @@ fn conditions(args: &Args) -> BTreeMap<&'static str, String> {
         ("processes", "1 inflight, 2 account, 1 confirmed, 1 worker each".to_owned()),
         ("latency_rate_per_second", args.rate.to_string()),
         ("latency_seconds", format!("{} after {} of warm-up", args.seconds, args.warmup_seconds)),
+        ("rules", if args.rules { "all limits, 5 rules" } else { "none" }.to_owned()),
         ("load_linger_ms", args.linger_ms.to_string()),
         ("shared_with", "broker, load and readers on the same cores".to_owned()),
     ]);
