@@ -6,6 +6,8 @@
 
 mod generate;
 #[allow(unreachable_pub)] // the derives make items inside function bodies
+mod operation;
+#[allow(unreachable_pub)] // as above
 mod pipeline;
 #[allow(unreachable_pub)] // as above
 mod policy;
@@ -14,14 +16,18 @@ mod processors;
 #[allow(unreachable_pub)] // as above
 mod status;
 
-pub use generate::{GenerateError, committed_copies, crd_yaml};
+pub use generate::{GenerateError, Generated, generated};
+pub use operation::{
+    OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
+    ReplayDeadLetters, ReplayReport,
+};
 pub use pipeline::{
     Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, Kafka,
     PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
 pub use processors::{Gateway, Placement, Processors, Resources, Stage, Toleration};
-pub use status::{Amounts, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 
 #[cfg(test)]
 mod tests;

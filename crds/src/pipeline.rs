@@ -304,7 +304,8 @@ pub struct Drain {
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
     pub timeout: String,
     /// What happens past the timeout. `Hold`: stay Draining and say why, until what is stuck moves or
-    /// desiredPhase is Running again.
+    /// desiredPhase is Running again. `Resume`: take payments in again; the next change of the spec tries once more.
+    /// `Force`: Paused without a proof, and the Drained condition is False and says what may be in flight.
     #[serde(default)]
     pub on_timeout: DrainTimeoutAction,
 }
@@ -321,6 +322,10 @@ pub enum DrainTimeoutAction {
     /// Stay Draining and say why.
     #[default]
     Hold,
+    /// Take payments in again.
+    Resume,
+    /// Paused without a proof.
+    Force,
 }
 
 mod defaults {

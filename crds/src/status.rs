@@ -8,6 +8,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pipeline::DrainTimeoutAction;
+
 /// What is so, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,9 @@ pub struct PaymentPipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// How the last drain ended, when it took longer than `spec.drain.timeout` and did not hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_timed_out: Option<DrainTimedOut>,
     /// Payments accepted and not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<Amounts>,
@@ -93,6 +98,19 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// A drain that was not waited for.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainTimedOut {
+    /// What was done instead.
+    pub action: DrainTimeoutAction,
+    /// The generation of the spec that had asked for it; another one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
+    /// What was in the way.
+    pub stuck: String,
 }
 
 /// A number of payments and what they are worth.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{PaymentPipeline, committed_copies, crd_yaml};
+use crate::{PaymentPipeline, PipelineOperation, generated};
 use kube::CustomResourceExt;
 use kube::core::cel::{validate_cel, validate_cel_update};
 use serde_json::{Value, json};
@@ -29,10 +29,11 @@ fn prefixed(prefix: Option<&str>) -> PaymentPipeline {
 #[test]
 fn committed_copies_are_fresh() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let fresh = crd_yaml().expect("YAML");
-    for copy in committed_copies() {
-        let committed = std::fs::read_to_string(root.join(copy)).unwrap_or_default();
-        assert!(committed == fresh, "{copy}: run `cargo run -p kpay-crds --bin crdgen -- --write`");
+    for one in generated().expect("YAML") {
+        for copy in one.copies {
+            let committed = std::fs::read_to_string(root.join(&copy)).unwrap_or_default();
+            assert!(committed == one.yaml, "{copy}: run `cargo run -p kpay-crds --bin crdgen -- --write`");
+        }
     }
 }
 
@@ -48,11 +49,13 @@ fn minimal_resource_gets_the_defaults() {
 
 #[test]
 fn every_spec_field_is_documented() {
-    let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
-    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-    let mut bare = Vec::new();
-    undocumented("spec", spec, &mut bare);
-    assert!(bare.is_empty(), "no doc comment: {bare:?}");
+    for crd in [PaymentPipeline::crd(), PipelineOperation::crd()] {
+        let crd = serde_json::to_value(crd).expect("JSON");
+        let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let mut bare = Vec::new();
+        undocumented("spec", spec, &mut bare);
+        assert!(bare.is_empty(), "no doc comment: {bare:?}");
+    }
 }
 
 fn undocumented(path: &str, schema: &Value, bare: &mut Vec<String>) {
@@ -91,4 +94,23 @@ fn confirmed_has_the_partitions_of_complete() {
     let uneven = json!({"topics": {"complete": {"partitions": 8}, "confirmed": {"partitions": 4}}});
     let refused = validate_cel(&pipeline("payments", uneven)).expect_err("uneven");
     assert!(refused.to_string().contains("topics.complete.partitions"), "{refused}");
+}
+
+fn operation(spec: Value) -> PipelineOperation {
+    let mut all =
+        json!({"pipeline": "payments", "type": "ReplayDeadLetters", "reason": "the parser is mended"});
+    if let (Some(target), Value::Object(extra)) = (all.as_object_mut(), spec) {
+        target.extend(extra);
+    }
+    let resource = json!({"apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
+        "metadata": {"name": "replay"}, "spec": all});
+    serde_json::from_value(resource).expect("a resource")
+}
+
+#[test]
+fn an_operation_cannot_change() {
+    let (old, new) = (operation(json!({})), operation(json!({"dryRun": true})));
+    assert!(validate_cel_update(&old, &old).is_ok());
+    let refused = validate_cel_update(&new, &old).expect_err("a change");
+    assert!(refused.to_string().contains("make another one"), "{refused}");
 }

@@ -29,11 +29,11 @@ pub struct Context {
     pub recorder: Recorder,
     /// Image of pipelines that name none.
     pub default_image: DefaultImage,
-    /// What is remembered of each pipeline; only to do less, nothing depends on it.
+    /// What is remembered of each resource; only to do less, nothing depends on it.
     pub memory: Mutex<HashMap<String, Memory>>,
 }
 
-/// What is remembered of a pipeline between two reconciles.
+/// What is remembered of a resource between two reconciles.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// The last look at the topics: for which generation, when, and what it found.
@@ -45,8 +45,8 @@ pub struct Memory {
 }
 
 impl Context {
-    /// Changes what is remembered of a pipeline.
-    pub fn remember<T>(&self, resource: &PaymentPipeline, change: impl FnOnce(&mut Memory) -> T) -> T {
+    /// Changes what is remembered of a resource.
+    pub fn remember<T>(&self, resource: &impl ResourceExt, change: impl FnOnce(&mut Memory) -> T) -> T {
         let key = resource.uid().unwrap_or_default();
         change(self.memory.lock().entry(key).or_default())
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod evidence;
 pub mod metrics;
 pub mod observe;
+pub mod operations;
 pub mod pods;
 pub mod reconcile;
 pub mod record;

@@ -11,8 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Kinds that the operator writes; any other is counted as `other`.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "paymentpipelines",
+    "pipelineoperations",
     "statefulsets",
     "deployments",
     "services",

@@ -1,4 +1,4 @@
-//! Asks pods at `:9090/control`. Only I/O.
+//! Asks pods: for a report at `:9090/control`, and gateways for what operations do. Only I/O.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kpay_control::names::CONTROL_PORT;
 use kpay_control::report::{ControlReport, NoReport, Reports};
 use kube::ResourceExt;
+use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -39,23 +40,47 @@ impl PodClient {
             .collect()
     }
 
+    /// Posts JSON to a pod, and returns the status code and the JSON of its answer.
+    pub async fn post(
+        &self,
+        pod: &Pod,
+        port: i32,
+        path: &str,
+        asked: &Value,
+        timeout: Duration,
+    ) -> Result<(u16, Value), NoReport> {
+        let request = self.0.post(url(pod, port, path)?).json(asked).timeout(timeout);
+        let answer = request.send().await.map_err(|_| NoReport::Silent)?;
+        let code = answer.status().as_u16();
+        let answer = serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
+        Ok((code, answer))
+    }
+
     async fn ask_one(&self, pod: &Pod) -> Result<ControlReport, NoReport> {
-        let ip =
-            pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).ok_or(NoReport::NoAddress)?;
-        let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
-        let url = format!("http://{host}:{CONTROL_PORT}/control");
-        let mut answer = self.0.get(url).send().await.map_err(|_| NoReport::Silent)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|_| NoReport::Silent)? {
-            if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
-                return Err(NoReport::Garbled);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let report: ControlReport = serde_json::from_slice(&body).map_err(|_| NoReport::Garbled)?;
+        let request = self.0.get(url(pod, CONTROL_PORT, "/control")?);
+        let answer = request.send().await.map_err(|_| NoReport::Silent)?;
+        let report: ControlReport =
+            serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
         // An address that was given to another pod in between must not speak for this one.
         if report.pod == pod.name_any() { Ok(report) } else { Err(NoReport::Garbled) }
     }
+}
+
+fn url(pod: &Pod, port: i32, path: &str) -> Result<String, NoReport> {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).ok_or(NoReport::NoAddress)?;
+    let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+    Ok(format!("http://{host}:{port}{path}"))
+}
+
+async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoReport> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|_| NoReport::Silent)? {
+        if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+            return Err(NoReport::Garbled);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// Whether a pod may still do something: it has not ended.

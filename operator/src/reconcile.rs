@@ -36,23 +36,23 @@ const BACKOFF_MAX: Duration = Duration::from_mins(1);
 pub async fn reconcile(resource: Arc<PaymentPipeline>, context: Arc<Context>) -> Result<Action, Error> {
     context.metrics.reconcile();
     let action = Box::pin(step(&resource, &context)).await?;
-    context.remember(&resource, |memory| memory.failures = 0);
+    context.remember(&*resource, |memory| memory.failures = 0);
     Ok(action)
 }
 
-/// When a failed reconcile is tried again: at once after a conflict, else with a growing delay per pipeline.
+/// When a failed reconcile is tried again: at once after a conflict, else with a growing delay per resource.
 #[allow(clippy::needless_pass_by_value)] // the signature that the controller wants
-pub fn on_error(resource: Arc<PaymentPipeline>, error: &Error, context: Arc<Context>) -> Action {
+pub fn on_error<K: ResourceExt>(resource: Arc<K>, error: &Error, context: Arc<Context>) -> Action {
     if matches!(error, Error::Conflict) {
         return Action::requeue(SOON);
     }
     context.metrics.error(error.category());
-    let failures = context.remember(&resource, |memory| {
+    let failures = context.remember(&*resource, |memory| {
         memory.failures = memory.failures.saturating_add(1);
         memory.failures
     });
     let delay = Duration::from_millis(250).saturating_mul(1 << failures.min(10)).min(BACKOFF_MAX);
-    tracing::warn!(pipeline = resource.name_any(), %error, delay_ms = delay.as_millis(), "reconcile failed");
+    tracing::warn!(resource = resource.name_any(), %error, delay_ms = delay.as_millis(), "reconcile failed");
     Action::requeue(delay)
 }
 
@@ -84,19 +84,22 @@ async fn serve(
     let mut evidence = evidence(pipeline, &old, &observed, reports);
     let blockers = ask_groups(pipeline, old.phase, &mut evidence, &context.brokers).await;
 
+    let now = Time(Timestamp::now());
     let facts = Facts {
         valid: true,
         ready: topics.verdict.status == Some(true) && workloads.values().all(|w| w.ready >= w.desired),
         drained: blockers.as_ref().is_some_and(Vec::is_empty),
         flowing: old.phase == Some(Phase::Resuming)
             && flowing(&evidence, figures(&evidence.reports).map_or(0.0, |figures| figures.per_second)),
+        late: status::late(&old, &now, pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout),
+        given_up: status::given_up(&old, resource.metadata.generation),
     };
     let transition = next(old.phase, pipeline.desired, facts);
 
     let applied = bring_about(pipeline, &owner, &observed.objects, context).await;
 
     let input = Input {
-        now: Time(Timestamp::now()),
+        now,
         generation: resource.metadata.generation,
         desired: pipeline.desired,
         transition,

@@ -1,10 +1,10 @@
-//! `crdgen` prints the `CustomResourceDefinition`; `--write` renews the committed copies; `--check` fails when
+//! `crdgen` prints the `CustomResourceDefinition`s; `--write` renews the committed copies; `--check` fails when
 //! they are not fresh.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use kpay_crds::{committed_copies, crd_yaml};
+use kpay_crds::generated;
 
 fn main() -> ExitCode {
     match run(std::env::args().nth(1).as_deref()) {
@@ -17,25 +17,26 @@ fn main() -> ExitCode {
 }
 
 fn run(mode: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
-    let yaml = crd_yaml()?;
+    let all = generated()?;
     // Of the run, not of the build: clones may share a target folder.
     let manifest =
         std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     let root = Path::new(&manifest).join("..");
+    let copies = || all.iter().flat_map(|one| one.copies.iter().map(|copy| (copy, &one.yaml)));
     match mode {
-        None => print!("{yaml}"),
+        None => all.iter().for_each(|one| print!("{}---\n", one.yaml)),
         Some("--write") => {
-            for copy in committed_copies() {
+            for (copy, yaml) in copies() {
                 let path = root.join(copy);
                 if let Some(folder) = path.parent() {
                     std::fs::create_dir_all(folder)?;
                 }
-                std::fs::write(path, &yaml)?;
+                std::fs::write(path, yaml)?;
             }
         }
         Some("--check") => {
-            for copy in committed_copies() {
-                if std::fs::read_to_string(root.join(copy)).unwrap_or_default() != yaml {
+            for (copy, yaml) in copies() {
+                if std::fs::read_to_string(root.join(copy)).unwrap_or_default() != *yaml {
                     return Err(format!(
                         "{copy} is not fresh: run `cargo run -p kpay-crds --bin crdgen -- --write`"
                     )

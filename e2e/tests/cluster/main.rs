@@ -7,5 +7,6 @@ mod bad_input;
 mod drain;
 mod money;
 mod node;
+mod operations;
 mod owned;
 mod world;

@@ -7,6 +7,7 @@ pub mod differ;
 pub mod drain;
 pub mod duration;
 pub mod names;
+pub mod operation;
 pub mod phase;
 pub mod policy;
 pub mod report;

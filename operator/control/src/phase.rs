@@ -1,11 +1,11 @@
 //! The phase machine: a pure function from phase, wish and facts to the next phase. The operator writes the
 //! answer with an epoch one higher; the processors act on it.
 
-use kpay_crds::{DesiredPhase, Phase};
+use kpay_crds::{DesiredPhase, DrainTimeoutAction, Phase};
 
 /// What the next phase depends on, besides the wish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // four independent facts, each with its own source
+#[allow(clippy::struct_excessive_bools)] // five independent facts, each with its own source
 pub struct Facts {
     /// The spec can be served.
     pub valid: bool,
@@ -15,6 +15,10 @@ pub struct Facts {
     pub drained: bool,
     /// Every pod has acted on the epoch, and payments flow or there are none.
     pub flowing: bool,
+    /// The drain takes longer than its timeout: what the spec wants then.
+    pub late: Option<DrainTimeoutAction>,
+    /// A drain that this very spec asks for was given up before.
+    pub given_up: bool,
 }
 
 /// Why the phase changes; the reason of the Event.
@@ -28,6 +32,10 @@ pub enum Reason {
     DrainRequested,
     /// Nothing is in flight.
     DrainProven,
+    /// The drain took too long, and payments are taken in again.
+    DrainGivenUp,
+    /// The drain took too long, and nobody waits for the proof.
+    DrainForced,
     /// The user wants it to run.
     ResumeRequested,
     /// Payments flow.
@@ -46,6 +54,8 @@ impl Reason {
             Self::PipelineReady => "PipelineReady",
             Self::DrainRequested => "DrainRequested",
             Self::DrainProven => "DrainProven",
+            Self::DrainGivenUp => "DrainGivenUp",
+            Self::DrainForced => "DrainForced",
             Self::ResumeRequested => "ResumeRequested",
             Self::PaymentsFlow => "PaymentsFlow",
             Self::SpecInvalid => "SpecInvalid",
@@ -82,14 +92,28 @@ pub fn next(phase: Option<Phase>, desired: DesiredPhase, facts: Facts) -> Option
         (Phase::Failed, D::Running | D::Draining | D::Paused) if facts.valid => {
             to(Phase::Pending, Reason::SpecCorrected)
         }
-        (Phase::Running | Phase::Resuming, D::Draining | D::Paused) => {
+        (Phase::Running | Phase::Resuming, D::Draining | D::Paused) if !facts.given_up => {
             to(Phase::Draining, Reason::DrainRequested)
         }
         (Phase::Draining | Phase::Paused, D::Running) => to(Phase::Resuming, Reason::ResumeRequested),
         (Phase::Draining, D::Paused) if facts.drained => to(Phase::Paused, Reason::DrainProven),
-        (Phase::Resuming, D::Running) if facts.flowing => to(Phase::Running, Reason::PaymentsFlow),
-        (Phase::Pending | Phase::Failed | Phase::Running | Phase::Resuming, D::Running)
-        | (Phase::Pending | Phase::Failed | Phase::Draining | Phase::Paused, D::Draining | D::Paused) => None,
+        (Phase::Draining, D::Draining | D::Paused) if !facts.drained => match (facts.late, desired) {
+            (Some(DrainTimeoutAction::Resume), _) => to(Phase::Resuming, Reason::DrainGivenUp),
+            (Some(DrainTimeoutAction::Force), D::Paused) => to(Phase::Paused, Reason::DrainForced),
+            (Some(DrainTimeoutAction::Force | DrainTimeoutAction::Hold) | None, _) => None,
+        },
+        (Phase::Resuming, D::Running | D::Draining | D::Paused) if facts.flowing => {
+            to(Phase::Running, Reason::PaymentsFlow)
+        }
+        (
+            Phase::Pending
+            | Phase::Failed
+            | Phase::Running
+            | Phase::Draining
+            | Phase::Paused
+            | Phase::Resuming,
+            D::Running | D::Draining | D::Paused,
+        ) => None,
     }
 }
 
@@ -99,7 +123,8 @@ mod tests {
 
     /// One letter a phase; `-` stays.
     fn row(phase: Phase, desired: DesiredPhase) -> String {
-        let facts = |valid, ready, drained, flowing| Facts { valid, ready, drained, flowing };
+        let facts =
+            |valid, ready, drained, flowing| Facts { valid, ready, drained, flowing, ..Facts::default() };
         [
             facts(true, false, false, false),
             facts(true, true, false, false),
@@ -152,6 +177,37 @@ mod tests {
     }
 
     #[test]
+    fn late_drain_does_what_the_spec_wants() {
+        use DesiredPhase as D;
+        use DrainTimeoutAction as A;
+        let table = [
+            (A::Hold, D::Draining, None),
+            (A::Hold, D::Paused, None),
+            (A::Resume, D::Draining, Some((Phase::Resuming, Reason::DrainGivenUp))),
+            (A::Resume, D::Paused, Some((Phase::Resuming, Reason::DrainGivenUp))),
+            (A::Force, D::Draining, None),
+            (A::Force, D::Paused, Some((Phase::Paused, Reason::DrainForced))),
+        ];
+        for (action, desired, expected) in table {
+            let facts = Facts { valid: true, late: Some(action), ..Facts::default() };
+            let became = next(Some(Phase::Draining), desired, facts).map(|t| (t.to, t.reason));
+            assert_eq!(became, expected, "{action:?} {desired:?}");
+            let proven = next(Some(Phase::Draining), desired, Facts { drained: true, ..facts });
+            let proof = (desired == D::Paused).then_some(Reason::DrainProven);
+            assert_eq!(proven.map(|t| t.reason), proof, "the proof comes first: {action:?} {desired:?}");
+        }
+    }
+
+    #[test]
+    fn drain_that_was_given_up_is_not_tried_again() {
+        let facts = Facts { valid: true, given_up: true, ..Facts::default() };
+        assert_eq!(next(Some(Phase::Resuming), DesiredPhase::Paused, facts), None);
+        let flowing = next(Some(Phase::Resuming), DesiredPhase::Paused, Facts { flowing: true, ..facts });
+        assert_eq!(flowing.map(|t| t.to), Some(Phase::Running));
+        assert_eq!(next(Some(Phase::Running), DesiredPhase::Paused, facts), None);
+    }
+
+    #[test]
     fn new_resource_becomes_pending() {
         let transition = next(None, DesiredPhase::Paused, Facts::default());
         assert_eq!(transition.map(|t| t.to), Some(Phase::Pending));
@@ -161,7 +217,7 @@ mod tests {
     fn paused_is_reached_only_by_a_proof() {
         for phase in Phase::ALL {
             for desired in [DesiredPhase::Running, DesiredPhase::Draining, DesiredPhase::Paused] {
-                let facts = Facts { valid: true, ready: true, drained: false, flowing: true };
+                let facts = Facts { valid: true, ready: true, flowing: true, ..Facts::default() };
                 let to = next(Some(phase), desired, facts).map(|transition| transition.to);
                 assert_ne!(to, Some(Phase::Paused), "{phase} wanted {desired:?}");
             }

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kpay_crds::{DesiredPhase, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+use kpay_crds::{
+    DesiredPhase, DrainTimedOut, DrainTimeoutAction, PaymentPipelineStatus, Phase, TopicReport,
+    WorkloadReport,
+};
 
 use crate::drain::Blocker;
 use crate::names::Component;
-use crate::phase::Transition;
+use crate::phase::{Reason, Transition};
 use crate::report::{Reports, answered, figures, in_flight};
 
 /// The most blockers that a message lists; the rest is counted.
@@ -71,6 +74,10 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         status.phase = Some(transition.to);
         status.epoch = old.epoch.saturating_add(1);
         status.phase_since = Some(input.now.clone());
+        status.drain_timed_out = timed_out(transition, old, input);
+    }
+    if input.desired == DesiredPhase::Running {
+        status.drain_timed_out = None;
     }
     status.observed_generation = input.generation;
     status.topic_prefix = Some(input.topic_prefix.clone());
@@ -89,7 +96,7 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
     }
     let phase = status.phase.unwrap_or(Phase::Pending);
     let verdicts = [
-        ("Ready", ready(phase, input)),
+        ("Ready", ready(phase, &status, input)),
         ("Progressing", progressing(phase, input)),
         ("Drained", drained(phase, &status, input)),
         ("TopicsReady", input.topics_verdict.clone()),
@@ -138,7 +145,7 @@ fn unready(input: &Input<'_>) -> Option<String> {
     (!waiting.is_empty()).then(|| format!("pods ready: {}", waiting.join(", ")))
 }
 
-fn ready(phase: Phase, input: &Input<'_>) -> Verdict {
+fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Verdict {
     let no = |reason, message: String| Verdict::new(Some(false), reason, message);
     if let Some(degraded) = &input.degraded {
         return no(degraded.reason, degraded.message.clone());
@@ -159,7 +166,12 @@ fn ready(phase: Phase, input: &Input<'_>) -> Verdict {
             no("Draining", "the intake is stopped; what is in flight is being finished".into())
         }
         Phase::Paused => {
-            no("Paused", "nothing is in flight; set spec.desiredPhase to Running to resume".into())
+            let flight = if status.drain_timed_out.is_some() {
+                "payments may be in flight"
+            } else {
+                "nothing is in flight"
+            };
+            no("Paused", format!("{flight}; set spec.desiredPhase to Running to resume"))
         }
         Phase::Resuming => no("Resuming", "the intake has started again".into()),
         Phase::Failed => no("Failed", "the spec cannot be served; see the Degraded condition".into()),
@@ -180,6 +192,18 @@ fn progressing(phase: Phase, input: &Input<'_>) -> Verdict {
 }
 
 fn drained(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Verdict {
+    match (phase, &status.drain_timed_out) {
+        (Phase::Paused, Some(out)) => {
+            let message = "paused without a proof after spec.drain.timeout (spec.drain.onTimeout: Force); then in the way: ";
+            return Verdict::new(Some(false), "Forced", format!("{message}{}", out.stuck));
+        }
+        (Phase::Resuming | Phase::Running, Some(out)) => {
+            let message = "not drained within spec.drain.timeout, so payments are taken in again \
+                (spec.drain.onTimeout: Resume); any change of the spec tries once more; then in the way: ";
+            return Verdict::new(Some(false), "DrainGivenUp", format!("{message}{}", out.stuck));
+        }
+        _ => {}
+    }
     match phase {
         Phase::Paused => {
             Verdict::new(Some(true), "Proven", "every pod has stopped the intake and nothing is in flight")
@@ -193,7 +217,7 @@ fn drained(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> V
             Some([]) => Verdict::new(Some(true), "Proven", "nothing is in flight"),
             Some(blockers) => {
                 let message = list(blockers);
-                if late(status, input) {
+                if late(status, &input.now, input.drain_timeout_ms) {
                     let hold = "past spec.drain.timeout, holding (spec.drain.onTimeout): ";
                     Verdict::new(Some(false), "DrainTimeout", format!("{hold}{message}"))
                 } else {
@@ -207,10 +231,40 @@ fn drained(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> V
     }
 }
 
-fn late(status: &PaymentPipelineStatus, input: &Input<'_>) -> bool {
-    let Some(since) = &status.phase_since else { return false };
-    let elapsed = input.now.0.as_millisecond().saturating_sub(since.0.as_millisecond());
-    elapsed > input.drain_timeout_ms
+/// Whether a drain takes longer than `spec.drain.timeout`.
+pub fn late(status: &PaymentPipelineStatus, now: &Time, timeout_ms: i64) -> bool {
+    let Some(since) = status.phase_since.as_ref().filter(|_| status.phase == Some(Phase::Draining)) else {
+        return false;
+    };
+    now.0.as_millisecond().saturating_sub(since.0.as_millisecond()) > timeout_ms
+}
+
+/// Whether the drain that this generation of the spec asks for was given up.
+pub fn given_up(status: &PaymentPipelineStatus, generation: Option<i64>) -> bool {
+    let timed_out = status.drain_timed_out.as_ref();
+    timed_out.is_some_and(|out| out.action == DrainTimeoutAction::Resume && out.generation == generation)
+}
+
+/// What is remembered of a drain that was not waited for.
+fn timed_out(
+    transition: Transition,
+    old: &PaymentPipelineStatus,
+    input: &Input<'_>,
+) -> Option<DrainTimedOut> {
+    let action = match transition.reason {
+        Reason::DrainGivenUp => DrainTimeoutAction::Resume,
+        Reason::DrainForced => DrainTimeoutAction::Force,
+        Reason::PaymentsFlow => return old.drain_timed_out.clone(),
+        Reason::Created
+        | Reason::PipelineReady
+        | Reason::DrainRequested
+        | Reason::DrainProven
+        | Reason::ResumeRequested
+        | Reason::SpecInvalid
+        | Reason::SpecCorrected => return None,
+    };
+    let stuck = input.blockers.map_or_else(|| "the pods were not asked".to_owned(), list);
+    Some(DrainTimedOut { action, generation: input.generation, stuck })
 }
 
 fn list(blockers: &[Blocker]) -> String {

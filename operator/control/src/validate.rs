@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    DeletionPolicy, DesiredPhase, Gateway, PaymentPipeline, PaymentPipelineSpec, Placement, PullPolicy,
-    Resources, Stage,
+    DeletionPolicy, DesiredPhase, DrainTimeoutAction, Gateway, PaymentPipeline, PaymentPipelineSpec,
+    Placement, PullPolicy, Resources, Stage,
 };
 use kpay_domain::RuleError;
 
@@ -63,6 +63,8 @@ pub struct ValidatedPipeline {
     pub workloads: BTreeMap<Component, Workload>,
     /// After how long a drain is late.
     pub drain_timeout_ms: i64,
+    /// What happens then.
+    pub drain_on_timeout: DrainTimeoutAction,
 }
 
 impl ValidatedPipeline {
@@ -225,6 +227,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         terms,
         workloads: workloads(spec),
         drain_timeout_ms,
+        drain_on_timeout: spec.drain.on_timeout,
         namespace,
         name,
     })

@@ -322,6 +322,9 @@ pub struct ReplayArgs {
     /// At most so many.
     #[arg(long, default_value_t = 100)]
     pub max: u32,
+    /// Only say which.
+    #[arg(long, conflicts_with = "id")]
+    pub dry_run: bool,
     /// Who asks for it.
     #[arg(long)]
     pub by: String,

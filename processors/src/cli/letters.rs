@@ -70,7 +70,7 @@ async fn replay(context: &Context, args: &ReplayArgs) -> Result<Exit, CliError> 
         let text = |text: &Option<String>| text.clone().map(Value::from);
         let filter =
             object([("code", text(&args.code)), ("stage", text(&args.stage)), ("topic", text(&args.topic))]);
-        let body = json!({"filter": filter, "max": args.max, "by": args.by, "reason": args.reason});
+        let body = json!({"filter": filter, "max": args.max, "dryRun": args.dry_run, "by": args.by, "reason": args.reason});
         context.gateway.post_json("/v1/dead-letters/replay", &body, None).await?
     };
     context.printer.one(&answer.raw, &fields(&answer.body))?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kpay_control::drain::{Blocker, Evidence, GroupProgress, flowing, prove};
 use kpay_control::names::Component;
-use kpay_control::phase::{Facts, next};
+use kpay_control::phase::{Facts, Reason, next};
 use kpay_control::policy::Terms;
 use kpay_control::report::{NoReport, Reports, answered};
 use kpay_control::validate::ValidatedPipeline;
@@ -49,6 +49,8 @@ pub(super) async fn drive(
     let Tell { learn, gates, policy } = tell;
     let (mut phase, mut epoch) = (None, 0_u64);
     let mut late = Late::default();
+    // The wish whose drain took too long and was given up.
+    let mut given_up = None;
     loop {
         match source.changed() {
             None => {}
@@ -59,11 +61,17 @@ pub(super) async fn drive(
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
         let desired = desired(&source, &pipeline, wished.borrow().as_ref());
-        let (facts, blockers) = facts(phase, epoch, &stages, &progress);
+        let (mut facts, blockers) = facts(phase, epoch, &stages, &progress);
         late.look(phase, &blockers);
+        facts.late = late.than(pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout);
+        given_up = given_up.filter(|wish| *wish == desired);
+        facts.given_up = given_up.is_some();
         if let Some(transition) = next(phase, desired, facts) {
             epoch += 1;
             phase = Some(transition.to);
+            if transition.reason == Reason::DrainGivenUp {
+                given_up = Some(desired);
+            }
             info!(phase = %transition.to, reason = transition.reason.as_str(), epoch, "phase");
         }
         let now = phase.map(|phase| Learned {
@@ -112,6 +120,12 @@ struct Late {
 }
 
 impl Late {
+    /// Whether the drain takes longer.
+    fn than(&self, timeout_ms: i64) -> bool {
+        let timeout = Duration::from_millis(timeout_ms.try_into().unwrap_or(u64::MAX));
+        self.since.is_some_and(|since| since.elapsed() > timeout)
+    }
+
     fn look(&mut self, phase: Option<Phase>, blockers: &[Blocker]) {
         if phase != Some(Phase::Draining) || blockers.is_empty() {
             *self = Self::default();

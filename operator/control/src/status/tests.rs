@@ -101,3 +101,29 @@ fn figures_and_messages_are_not_steady() {
     second.phase = Some(Phase::Paused);
     assert_ne!(steady(&first), steady(&second));
 }
+
+#[test]
+fn a_drain_that_is_not_waited_for_is_remembered_until_the_spec_changes() {
+    let reports = Reports::new();
+    let blockers = [Blocker::NoReport { pod: "payments-account-1".into(), reason: "silent".into() }];
+    let of = |to, reason| Input {
+        blockers: Some(&blockers),
+        transition: Some(Transition { to, reason }),
+        ..input(&reports)
+    };
+    let given = next(&status(Phase::Draining), &of(Phase::Resuming, Reason::DrainGivenUp));
+    assert!(given_up(&given, Some(1)) && !given_up(&given, Some(2)));
+    let told = condition(&given, "Drained");
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "DrainGivenUp"));
+    assert!(told.message.contains("payments-account-1"), "{}", told.message);
+    let flows = next(&given, &of(Phase::Running, Reason::PaymentsFlow));
+    assert!(given_up(&flows, Some(1)));
+    let again = next(&flows, &of(Phase::Draining, Reason::DrainRequested));
+    assert_eq!(again.drain_timed_out, None);
+
+    let forced = next(&status(Phase::Draining), &of(Phase::Paused, Reason::DrainForced));
+    let told = condition(&forced, "Drained");
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "Forced"));
+    assert!(condition(&forced, "Ready").message.contains("may be in flight"));
+    assert!(!given_up(&forced, Some(1)));
+}

@@ -168,6 +168,7 @@ pub(crate) struct FilterOrder {
 
 /// A replay of many.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(example = json!({
     "filter": {"code": "json_invalid", "before": "2026-11-23T12:00:00Z"}, "max": 100,
     "by": "maria", "reason": "the parser is mended"
@@ -176,6 +177,9 @@ pub(crate) struct ReplayManyOrder {
     /// Which.
     #[serde(default)]
     pub(crate) filter: FilterOrder,
+    /// Only say which: nothing is replayed.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
     /// How many at most: 1 to 1000, 100 when it is left out.
     pub(crate) max: Option<usize>,
     /// `next` of the answer before.
@@ -219,7 +223,7 @@ pub(crate) struct SkippedView {
 /// The answer to a replay of many.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayManyView {
-    /// The letters that were replayed now. Those that were before are not named.
+    /// The letters that were replayed now, or with `dryRun` would be. Those that were before are not named.
     pub(crate) replayed: Vec<String>,
     /// The first 100 that can not be replayed.
     pub(crate) skipped: Vec<SkippedView>,

@@ -98,5 +98,6 @@ pub(super) fn many(asked: ReplayManyOrder, at_ms: i64, inside: bool) -> Result<O
         after: cursor(asked.after.as_deref())?,
         replay: replay(asked.by, asked.reason, at_ms)?,
         inside,
+        dry_run: asked.dry_run,
     })
 }

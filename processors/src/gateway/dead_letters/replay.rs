@@ -101,6 +101,8 @@ pub(super) struct Order {
     pub(super) replay: Replay,
     /// Whether commands inside the pipeline may be carried out.
     pub(super) inside: bool,
+    /// Only say which.
+    pub(super) dry_run: bool,
 }
 
 /// Reads and replays the letters; every call blocks.
@@ -174,7 +176,7 @@ impl Desk {
     pub(super) fn replay_many(&self, order: &Order) -> Result<Replaying<Many>, LettersError> {
         let began = Instant::now();
         let mut known = self.replayed.lock();
-        let mut replayer = self.log.replayer()?;
+        let mut replayer = if order.dry_run { None } else { Some(self.log.replayer()?) };
         let ends = self.log.ends()?;
         if !known.catch_up(&*self.log, &ends)? {
             return Ok(Replaying::Reading);
@@ -197,7 +199,8 @@ impl Desk {
                         *next = letter.id.offset;
                         break;
                     }
-                    self.replay_next(&mut *replayer, letter.id, order, &mut many)?;
+                    let replayer = replayer.as_deref_mut().map(|replayer| replayer as &mut dyn Replayer);
+                    self.replay_next(replayer, letter.id, order, &mut many)?;
                 }
             }
         }
@@ -218,14 +221,18 @@ impl Desk {
 
     fn replay_next(
         &self,
-        replayer: &mut dyn Replayer,
+        replayer: Option<&mut dyn Replayer>,
         id: LetterId,
         order: &Order,
         many: &mut Many,
     ) -> Result<(), LettersError> {
         // Gone meanwhile: too old.
         let Some(full) = self.fetch(id)? else { return Ok(()) };
-        match self.append(replayer, &full, &order.replay, order.inside)? {
+        let done = match replayer {
+            Some(replayer) => self.append(replayer, &full, &order.replay, order.inside)?,
+            None => replayable(&full, &self.names, order.inside).map(drop),
+        };
+        match done {
             Ok(()) => many.replayed.push(id),
             Err(refusal) if many.skipped.len() < SKIPPED_MAX => many.skipped.push((id, refusal)),
             Err(_) => {}

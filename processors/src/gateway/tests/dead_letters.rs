@@ -432,3 +432,21 @@ async fn many_are_replayed_by_filter_in_parts_and_a_repetition_does_nothing() {
     assert_eq!(got, json!({"replayed": [], "skipped": []}));
     assert_eq!(gateway.count(), 15);
 }
+
+#[tokio::test]
+async fn a_dry_run_names_what_would_be_replayed_and_replays_nothing() {
+    let gateway = gateway();
+    let good = gateway.letter(1, "json_invalid", StageName::Inflight, b"{");
+    let large = gateway.letter(2, "json_invalid", StageName::Inflight, &vec![0; 1_000_000]);
+    let order = |dry_run: bool| json!({"dryRun": dry_run, "by": "maria", "reason": "mended"}).to_string();
+    let skipped = json!([{"id": large, "code": "letter_too_large"}]);
+    for _ in 0..2 {
+        let got = gateway.post("/v1/dead-letters/replay", order(true)).await.json();
+        assert_eq!((&got["replayed"], &got["skipped"]), (&json!([good]), &skipped));
+        assert_eq!(gateway.count(), 0);
+    }
+    let got = gateway.post("/v1/dead-letters/replay", order(false)).await.json();
+    assert_eq!((&got["replayed"], gateway.count()), (&json!([good]), 1));
+    let got = gateway.post("/v1/dead-letters/replay", order(true)).await.json();
+    assert_eq!((&got["replayed"], &got["skipped"]), (&json!([]), &skipped));
+}

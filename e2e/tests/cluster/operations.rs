@@ -1,0 +1,81 @@
+//! Tasks that are done once, as `PipelineOperation`s.
+
+use anyhow::{Context, ensure};
+use kpay_crds::{OperationPhase, PipelineOperation, PipelineOperationStatus};
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::world::{NAME, World, turn};
+
+fn operations(world: &World) -> Api<PipelineOperation> {
+    Api::namespaced(world.cluster.client.clone(), &world.namespace)
+}
+
+fn make(world: &World, name: &str, dry_run: bool) -> anyhow::Result<()> {
+    let operation: PipelineOperation = serde_json::from_value(json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
+        "metadata": {"name": name, "namespace": world.namespace},
+        "spec": {"pipeline": NAME, "type": "ReplayDeadLetters", "reason": "a test", "by": "maria", "dryRun": dry_run,
+            "replayDeadLetters": {"code": "protobuf_invalid"}},
+    }))?;
+    world.cluster.wait(operations(world).create(&PostParams::default(), &operation))?;
+    Ok(())
+}
+
+fn status(world: &World, name: &str) -> anyhow::Result<PipelineOperationStatus> {
+    Ok(world.cluster.wait(operations(world).get_status(name))?.status.unwrap_or_default())
+}
+
+/// Waits for a phase, and returns the count and the message.
+fn reach(world: &World, name: &str, phase: OperationPhase) -> anyhow::Result<(i64, String)> {
+    world.cluster.until(&format!("{name} is {phase:?}"), |_| {
+        let status = status(world, name)?;
+        ensure!(status.phase == Some(phase), "{status:?}");
+        Ok(Some((status.replayed.map_or(0, |report| report.replayed), status.message)))
+    })
+}
+
+#[test]
+fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> anyhow::Result<()> {
+    const GARBAGE: usize = 5;
+    let _turn = turn();
+    let mut world = World::start("letters", 2)?;
+    for number in 0..GARBAGE {
+        world.appender.append_raw(Some(&format!("k-{number}")), None, &[], b"\xff")?;
+    }
+    world.appender.append_raw(Some("j"), None, &[("content-type", "application/json")], b"{")?;
+    world.appender.flush()?;
+    world.rest.dead_letters(GARBAGE + 1)?;
+
+    make(&world, "dry", true)?;
+    let dry = reach(&world, "dry", OperationPhase::Succeeded)?;
+    assert_eq!(dry, (5, "5 dead letters would be replayed".to_owned()));
+
+    world.desire("Paused")?;
+    world.reach("Paused")?;
+    make(&world, "first", false)?;
+    let (_, waits) = reach(&world, "first", OperationPhase::Pending)?;
+    assert!(waits.contains("Running; it is Paused"), "{waits}");
+    world.desire("Running")?;
+    let done = reach(&world, "first", OperationPhase::Succeeded)?;
+    assert_eq!(done, (5, "5 dead letters replayed".to_owned()));
+    // Each has failed again, and did not go round.
+    let letters = world.rest.dead_letters(2 * GARBAGE + 1)?;
+    let of = |replays: u64| letters.iter().filter(|letter| letter["replays"] == replays).count();
+    assert_eq!((letters.len(), of(0), of(1)), (2 * GARBAGE + 1, 1, 2 * GARBAGE), "{letters:?}");
+    let again = letters.iter().find(|letter| letter["replayedAt"] == Value::Null && letter["replays"] == 1);
+    let id = again.and_then(|letter| letter["id"].as_str()).context("a letter that failed again")?;
+    let shown = world.rest.get(&format!("/v1/dead-letters/{id}"))?.body;
+    let replayed = &shown["history"][0]["replayed"];
+    assert_eq!((&replayed["by"], &replayed["reason"]), (&json!("maria"), &json!("a test")), "{shown}");
+
+    let patch = Patch::Merge(json!({"spec": {"dryRun": true}}));
+    let refused = world.cluster.wait(operations(&world).patch("first", &PatchParams::default(), &patch));
+    let refused = refused.err().context("an operation can be changed")?.to_string();
+    assert!(refused.contains("make another one"), "{refused}");
+    assert_eq!(status(&world, "first")?.phase, Some(OperationPhase::Succeeded));
+    let report = world.audit_with_rest()?;
+    assert_eq!(report.letters.get("protobuf_invalid"), Some(&(2 * GARBAGE as u64)));
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! One reconcile of one operation: a look, one step, one write. Only I/O; what follows from what is decided in
+//! `kpay-control`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kpay_control::differ::merge_patch;
+use kpay_control::names::{Component, GATEWAY_PORT, selector};
+use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order};
+use kpay_crds::{
+    OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
+};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Event, EventType};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::reconcile::SOON;
+
+/// Until the next look at what an operation waits for.
+const WAIT: Duration = Duration::from_secs(2);
+/// Longer than the gateway takes for a request at most: its turn, and what it replays.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// One reconcile.
+pub async fn reconcile(operation: Arc<PipelineOperation>, context: Arc<Context>) -> Result<Action, Error> {
+    context.metrics.reconcile();
+    let old = operation.status.clone().unwrap_or_default();
+    if old.phase.is_some_and(OperationPhase::is_final) || operation.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let step = Box::pin(step(&operation, &context)).await?;
+    let pause = if matches!(step, Step::Waits(_)) { WAIT } else { SOON };
+    write(&operation, &old, &after(&operation, step, Timestamp::now()), &context).await?;
+    context.remember(&*operation, |memory| memory.failures = 0);
+    Ok(Action::requeue(pause))
+}
+
+async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, Error> {
+    let namespace = operation.namespace().unwrap_or_default();
+    let name = &operation.spec.pipeline;
+    let begun = operation.status.as_ref().is_some_and(|status| status.phase == Some(OperationPhase::Running));
+    let pipelines = Api::<PaymentPipeline>::namespaced(context.client.clone(), &namespace);
+    let pipeline = pipelines.get_opt(name).await.map_err(Error::api("get", "PaymentPipeline"))?;
+    let Some(pipeline) = pipeline.filter(|found| found.metadata.deletion_timestamp.is_none()) else {
+        let none = format!("there is no PaymentPipeline {name} in this namespace");
+        return Ok(if begun { Step::Fails(none) } else { Step::Waits(none) });
+    };
+    let operations = Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace);
+    let all =
+        operations.list(&ListParams::default()).await.map_err(Error::api("list", "PipelineOperation"))?;
+    if let Some(first) = goes_first(operation, &all.items) {
+        return Ok(Step::Waits(format!("waits for {first}: one operation of a pipeline at a time")));
+    }
+    match pipeline.status.and_then(|status| status.phase) {
+        Some(Phase::Running) => {}
+        phase => {
+            let phase = phase.map_or("not looked at yet", Phase::as_str);
+            return Ok(Step::Waits(format!("waits until the pipeline is Running; it is {phase}")));
+        }
+    }
+    if !begun {
+        return Ok(Step::Begins);
+    }
+    match operation.spec.kind {
+        OperationType::ReplayDeadLetters => replay(operation, &namespace, context).await,
+    }
+}
+
+/// The next letters, by a gateway that is ready. One that does not answer may have replayed: asked again, it replays no
+/// letter twice.
+async fn replay(operation: &PipelineOperation, namespace: &str, context: &Context) -> Result<Step, Error> {
+    let labels: Vec<String> = selector(&operation.spec.pipeline, Component::Gateway)
+        .iter()
+        .map(|(label, value)| format!("{label}={value}"))
+        .collect();
+    let gateways = ListParams::default().labels(&labels.join(","));
+    let pods = Api::<Pod>::namespaced(context.client.clone(), namespace);
+    let pods = pods.list(&gateways).await.map_err(Error::api("list", "Pod"))?.items;
+    let Some(gateway) = pods.iter().find(|pod| is_ready(pod)) else {
+        return Ok(Step::Waits("waits for a gateway pod that is ready".to_owned()));
+    };
+    let order = replay_order(operation);
+    let asked = context.pods.post(gateway, GATEWAY_PORT, "/v1/dead-letters/replay", &order, REPLAY_TIMEOUT);
+    Ok(match asked.await {
+        Ok((code, body)) => replay_answer(code, &body),
+        Err(_) => Step::Waits(format!("waits for an answer of {}", gateway.name_any())),
+    })
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Writes what has changed, under the version that was read, and tells of an end.
+async fn write(
+    operation: &PipelineOperation,
+    old: &PipelineOperationStatus,
+    new: &PipelineOperationStatus,
+    context: &Context,
+) -> Result<(), Error> {
+    let before = if operation.status.is_some() { serde_json::to_value(old)? } else { json!({}) };
+    let Some(change) = merge_patch(&before, &serde_json::to_value(new)?) else { return Ok(()) };
+    let version: Value = operation.metadata.resource_version.clone().into();
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": change});
+    let namespace = operation.namespace().unwrap_or_default();
+    Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace)
+        .patch_status(&operation.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(Error::api("patch status of", "PipelineOperation"))?;
+    if old.phase == new.phase {
+        return Ok(());
+    }
+    let kind = operation.spec.kind.as_str();
+    tracing::info!(operation = operation.name_any(), kind, phase = ?new.phase, new.message, "operation");
+    let failed = new.phase == Some(OperationPhase::Failed);
+    let event = Event {
+        type_: if failed { EventType::Warning } else { EventType::Normal },
+        reason: format!("{:?}", new.phase.unwrap_or(OperationPhase::Pending)),
+        note: Some(new.message.clone()),
+        action: kind.to_owned(),
+        secondary: None,
+    };
+    // The phase is written; an Event that is lost changes nothing.
+    if let Err(error) = context.recorder.publish(&event, &operation.object_ref(&())).await {
+        tracing::warn!(%error, "no Event");
+    }
+    Ok(())
+}
