@@ -49,10 +49,10 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
 }
 
 /// Everything of a list, page by page.
-fn whole_list(rest: &Rest, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+pub(super) fn whole_list(rest: &Rest, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
-        let answer = rest.get(&format!("{path}{after}"))?;
+        let answer = rest.get_patiently(&format!("{path}{after}"))?;
         ensure!(answer.status == 200, "{answer:?}");
         all.extend(answer.body.get(field).and_then(Value::as_array).context("a list")?.clone());
         match answer.text("next") {

@@ -142,6 +142,8 @@ pub enum PaymentCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// List the payments that wait for somebody to release or refuse them, the oldest first.
+    Holds(ListArgs),
     /// Let a held payment go on.
     Release(HoldArgs),
     /// Reject a held payment.

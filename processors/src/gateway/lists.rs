@@ -31,11 +31,12 @@ struct LedgerPart {
     next: Option<i64>,
 }
 
-fn bad_cursor() -> Failure {
+pub(super) fn bad_cursor() -> Failure {
     Problem::parameter("after", "is not the `next` of an answer to the same question")
 }
 
-fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Failure> {
+/// What a pod said.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(json).map_err(|_| Problem::owner_unavailable())
 }
 

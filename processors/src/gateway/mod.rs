@@ -4,7 +4,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `lists`, `figures`, `pipeline`, `dead_letters`, `generator` | the handlers |
+//! | `payments`, `accounts`, `lists`, `holds`, `figures`, `pipeline`, `dead_letters`, `generator` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
@@ -29,6 +29,7 @@ mod fields;
 mod figures;
 mod follow_ups;
 mod generator;
+mod holds;
 mod lists;
 pub mod metrics;
 mod owners;

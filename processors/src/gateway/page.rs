@@ -20,7 +20,7 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// For clients that do not ask for HTML.
 const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
-    POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
+    GET /v1/holds, POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
     GET /v1/dead-letters, GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume, \
     GET /v1/events; described by /openapi.json; a page for browsers at /\n";
 /// For browsers, instead of the page.

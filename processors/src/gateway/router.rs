@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
 use super::{
-    App, accounts, dead_letters, events, figures, follow_ups, generator, lists, page, payments, pipeline,
+    App, accounts, dead_letters, events, figures, follow_ups, generator, holds, lists, page, payments,
+    pipeline,
 };
 
 /// Longer than the longest wait with all that may come before. Until the answer begins: events go on for longer.
@@ -48,6 +49,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(payments::create))
         .routes(routes!(payments::get))
+        .routes(routes!(holds::list))
         .routes(routes!(follow_ups::release))
         .routes(routes!(follow_ups::refuse))
         .routes(routes!(follow_ups::refund))

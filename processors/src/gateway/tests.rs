@@ -5,6 +5,7 @@ mod dead_letters;
 mod edges;
 mod events;
 mod generator;
+mod holds;
 mod lists;
 mod payments;
 mod pipeline;
@@ -182,12 +183,21 @@ fn gateway_without_generator() -> Gateway {
 
 /// Over dead letters that another gateway may have as well.
 fn gateway_with(shelf: Arc<Mutex<Shelf>>, generator: Option<super::generator::Generator>) -> Gateway {
+    gateway_of(shelf, generator, None)
+}
+
+/// Over pods of its own instead of the twin's.
+fn gateway_of(
+    shelf: Arc<Mutex<Shelf>>,
+    generator: Option<super::generator::Generator>,
+    peers: Option<Arc<dyn Peers>>,
+) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
     let status: Arc<GatewayStatus> = Arc::default();
     let app = App {
         appender: Arc::new(Shared(Arc::clone(&twin))),
-        peers: Arc::new(Shared(Arc::clone(&twin))),
+        peers: peers.unwrap_or_else(|| Arc::new(Shared(Arc::clone(&twin)))),
         wishes: Arc::new(Shared(Arc::clone(&twin))),
         recent: Mutex::default(),
         dead_letters: DeadLetters::new(Box::new(Arc::clone(&shelf)), Names { prefix: "t.".to_owned() }),
