@@ -43,10 +43,6 @@ struct Part {
     ),
     responses(
         (status = 200, body = HoldsPage, description = "A page of held payments"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "parameter_invalid, parameter_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn list(State(app): State<Arc<App>>, params: Params) -> Result<Json<HoldsPage>, Rejected> {

@@ -61,10 +61,6 @@ fn accounts_cursor(text: &str) -> Option<(i32, String)> {
     ),
     responses(
         (status = 200, body = AccountsPage, description = "A page of accounts"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "parameter_invalid, parameter_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn accounts(
@@ -118,11 +114,6 @@ pub(super) async fn accounts(
     ),
     responses(
         (status = 200, body = LedgerPage, description = "A page of entries"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "id_invalid, parameter_invalid, parameter_unknown"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "unknown_account"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn ledger(

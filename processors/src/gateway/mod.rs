@@ -8,6 +8,7 @@
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
+//! | `problem`, `codes` | errors, and which of them each operation answers |
 //! | `events` | the pipeline's figures, second by second |
 //! | `page` | the page for browsers |
 //! | `accept` | what taking in a payment and a command have in common |
@@ -21,6 +22,7 @@ mod accept;
 mod accounts;
 mod answer;
 pub(crate) mod append;
+mod codes;
 pub(crate) mod dead_letters;
 pub mod dto;
 mod events;

@@ -129,19 +129,4 @@ enum WishAnswers {
     /// The wish is kept; this is the pipeline at this moment
     #[response(status = 202)]
     Kept(PipelineView),
-    /// Cannot be read: `json_invalid`, `field_type`, `field_unknown`, `text_too_long`
-    #[response(status = 400, content_type = "application/problem+json")]
-    Unreadable(Problem),
-    /// `phase_fixed`: this gateway runs without a cluster, and its phase was set at its start
-    #[response(status = 409, content_type = "application/problem+json")]
-    Fixed(Problem),
-    /// `body_too_large`
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// `content_type_unknown`
-    #[response(status = 415, content_type = "application/problem+json")]
-    ContentType(Problem),
-    /// `wish_unavailable`: nobody keeps the wish now; ask again
-    #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
-    Unavailable(Problem),
 }

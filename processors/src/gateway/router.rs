@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
 use super::{
-    App, accounts, dead_letters, events, figures, follow_ups, generator, holds, lists, page, payments,
+    App, accounts, codes, dead_letters, events, figures, follow_ups, generator, holds, lists, page, payments,
     pipeline,
 };
 
@@ -34,6 +34,7 @@ const CONFIRMED_SCHEMA: &str = include_str!("../../../docs/payment.confirmed.sch
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
+    components(schemas(Problem)),
     tags(
         (name = "payments", description = "Pay, and see what became of it"),
         (name = "accounts", description = "Open, fund, freeze, close and look at accounts"),
@@ -79,7 +80,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
 
 /// The description of the API as `OpenAPI` 3.1, indented.
 pub fn openapi_json() -> String {
-    let mut text = documented().to_openapi().to_pretty_json().unwrap_or_default();
+    let mut document = documented().to_openapi();
+    codes::describe(&mut document);
+    let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }

@@ -1,6 +1,7 @@
 //! The router in process, over a twin of the pipeline.
 
 mod accounts;
+mod codes;
 mod dead_letters;
 mod edges;
 mod events;
@@ -56,10 +57,15 @@ struct Twin {
     wish_fails: Option<WishError>,
     /// How often the controls were asked for.
     controls_asked: usize,
+    /// Nobody answers.
+    unreachable: bool,
 }
 
 impl Twin {
     fn answer(&self, stage: StageName, key: &str, waits: bool) -> Result<Answer, AskError> {
+        if self.unreachable {
+            return Err(AskError::Unreachable);
+        }
         if let Some(answer) = self.answers.get(&(stage, key.to_owned())) {
             return answer.clone();
         }
@@ -249,8 +255,12 @@ async fn read(response: Response) -> Got {
 }
 
 impl Gateway {
+    /// Whatever a test asks: a problem that it is answered has to be one that the operation is described with.
     async fn send(&self, request: Request<Body>) -> Got {
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        let operation = codes::operation(request.method(), request.uri().path());
+        let got = read(self.router.clone().oneshot(request).await.unwrap()).await;
+        codes::assert_described(operation.as_deref(), &got);
+        got
     }
 
     async fn get(&self, path: &str) -> Got {
