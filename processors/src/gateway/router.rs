@@ -93,6 +93,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let (routes, _) = documented().split_for_parts();
     routes
         .route("/", get(page::index))
+        .route("/docs", get(page::docs))
         .route("/assets/{name}", get(page::asset))
         .route(
             "/openapi.json",
