@@ -28,7 +28,8 @@ pub(super) fn location(id: &PaymentId) -> String {
 /// Make a payment.
 ///
 /// 202 means that the payment is in the log and will have exactly one outcome. The same request with the same id may
-/// be sent again at any time: it is carried out once and answered as before.
+/// be sent again at any time: it is carried out once and answered as the first time, so without `Prefer` it is `accepted`
+/// however far it has come. With `Prefer: wait=1` a copy is answered with the outcome, at once when there is one.
 #[utoipa::path(
     post, operation_id = "create_payment", path = "/v1/payments", tag = "payments",
     params(PaymentWait),

@@ -30,7 +30,8 @@ const CONFIRMED_SCHEMA: &str = include_str!("../../../docs/payment.confirmed.sch
     info(
         title = "kpay",
         description = "Payments over Kafka, exactly once. Amounts are integers of minor units. Errors are \
-            problem details (RFC 9457) with stable codes. A request with an id may be sent again at any time.",
+            problem details (RFC 9457) with stable codes. A request with an id may be sent again at any time: it is \
+            carried out once and answered as the first time, or by `Prefer: wait=1` with its outcome, if there is one.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
