@@ -17,6 +17,9 @@ export interface Pipeline {
   epoch: number | null;
   inFlight: Sum | null;
   confirmedToday: Sum | null;
+  pausedBy?: string;
+  reason?: string;
+  since?: string;
 }
 export interface PipelineEvent extends Pipeline {
   perSecond: number | null;

@@ -343,14 +343,6 @@ pub struct PauseArgs {
     pub holder: Option<String>,
 }
 
-/// The end of a pause.
-#[derive(Debug, Clone, Args)]
-pub struct ResumeArgs {
-    /// Whose hold ends.
-    #[arg(long)]
-    pub holder: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

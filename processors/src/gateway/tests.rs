@@ -33,6 +33,7 @@ use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use super::wish::{Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
 use crate::names::{Names, StageName};
+use crate::pod::pause::Pause;
 use crate::stage::windows::Minute;
 
 /// What the pods would know and answer.
@@ -172,6 +173,7 @@ struct Gateway {
     twin: Arc<Mutex<Twin>>,
     shelf: Arc<Mutex<Shelf>>,
     phase: watch::Sender<Option<Learned>>,
+    pause: watch::Sender<Option<Arc<Pause>>>,
     status: Arc<GatewayStatus>,
 }
 
@@ -200,6 +202,7 @@ fn gateway_of(
 ) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
+    let (pause, pauses) = watch::channel(None);
     let status: Arc<GatewayStatus> = Arc::default();
     let app = App {
         appender: Arc::new(Shared(Arc::clone(&twin))),
@@ -208,12 +211,13 @@ fn gateway_of(
         recent: Mutex::default(),
         dead_letters: DeadLetters::new(Box::new(Arc::clone(&shelf)), Names { prefix: "t.".to_owned() }),
         phase,
+        pause: pauses,
         status: Arc::clone(&status),
         generator,
         events: super::events::Events::default(),
     };
     let app = Arc::new(app);
-    Gateway { router: router::router(Arc::clone(&app)), app, twin, shelf, phase: sender, status }
+    Gateway { router: router::router(Arc::clone(&app)), app, twin, shelf, phase: sender, pause, status }
 }
 
 /// An answer, read.
