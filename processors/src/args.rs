@@ -6,9 +6,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::cli::args::{
-    AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand, ResumeArgs,
-};
+use crate::cli::args::{AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand};
 use crate::cli::exit;
 use crate::cli::generate::GenerateArgs;
 use crate::names::{Names, StageName};
@@ -47,7 +45,7 @@ pub enum Command {
     /// Pause the pipeline: the intake stops, what is in flight is finished.
     Pause(PauseArgs),
     /// Resume the pipeline.
-    Resume(ResumeArgs),
+    Resume,
     /// List dead letters and send them in again.
     #[command(subcommand)]
     Dlq(DlqCommand),

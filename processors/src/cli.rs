@@ -76,7 +76,7 @@ async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit
         Command::Account(command) => accounts::run(&context, command).await,
         Command::Status => pipeline::status(&context).await,
         Command::Pause(args) => pipeline::pause(&context, args).await,
-        Command::Resume(args) => pipeline::resume(&context, args).await,
+        Command::Resume => pipeline::resume(&context).await,
         Command::Dlq(command) => letters::run(&context, command).await,
         Command::Generate(args) => generate::run(&context, args).await,
     })

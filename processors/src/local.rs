@@ -89,6 +89,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let (wishes, newest_wish) = wish::Folder::open(&folder, args.file)?;
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
+    let (tell_pause, pause) = watch::channel(None);
     let (decide, policy) = watch::channel(Arc::new(pipeline.terms.policy.clone()));
     let (mut stages, mut runs, mut gates) = (Vec::new(), Vec::new(), Vec::new());
     for name in StageName::ALL {
@@ -124,6 +125,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         letters: Box::new(EmbeddedLetters::new(store.clone(), &pipeline)),
         names: names(&pipeline),
         generator: args.generator,
+        pause,
     };
 
     // From here on nothing fails before the stages are told to stop, which end only then.
@@ -137,7 +139,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         let stopping = stopping.clone();
         threads.spawn_blocking(move || stage.run(&stopping));
     }
-    let changes = phase::Tell { learn, gates, policy: decide };
+    let changes = phase::Tell { learn, gates, policy: decide, pause: tell_pause };
     let phase = tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, stages, progress, changes));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({

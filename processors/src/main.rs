@@ -92,7 +92,7 @@ async fn gateway_with_control(
     args: kpay::args::GatewayArgs,
     shutdown: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let phase = pod::phase::watch(&args.pod)?.phase;
+    let pod::phase::Learning { phase, pause, .. } = pod::phase::watch(&args.pod)?;
     let status = Arc::<gateway::GatewayStatus>::default();
     let control = pod::control::PodControl::new(
         args.pod.pod_name.clone(),
@@ -106,7 +106,7 @@ async fn gateway_with_control(
     let server = tokio::spawn(pod::http::serve(listener, router, shutdown.clone()));
     let mut stopping = shutdown.clone();
     let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
-    let result = gateway::run_with(args, phase, status, stopped).await;
+    let result = gateway::run(args, phase, pause, status, stopped).await;
     if result.is_err() {
         server.abort();
     } else {

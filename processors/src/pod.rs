@@ -5,6 +5,7 @@ pub(crate) mod expiry;
 pub mod http;
 pub mod logs;
 pub mod pages;
+pub mod pause;
 pub mod phase;
 pub mod queries;
 pub mod workers;
@@ -34,7 +35,7 @@ pub async fn run(
         .await
         .with_context(|| format!("KPAY_LISTEN: cannot listen on {}", args.pod.listen))?;
     let setup = args.clone();
-    let Learning { phase, policy } = learning;
+    let Learning { phase, policy, .. } = learning;
     let stage = tokio::task::spawn_blocking(move || {
         let plan = Plan::of(&setup, policy);
         Stage::new(plan, KafkaLogs::find(&setup, setup.stage)?)

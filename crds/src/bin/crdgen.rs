@@ -24,7 +24,7 @@ fn run(mode: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(&manifest).join("..");
     let copies = || all.iter().flat_map(|one| one.copies.iter().map(|copy| (copy, &one.yaml)));
     match mode {
-        None => all.iter().for_each(|one| print!("{}---\n", one.yaml)),
+        None => all.iter().for_each(|one| println!("{}---", one.yaml)),
         Some("--write") => {
             for (copy, yaml) in copies() {
                 let path = root.join(copy);

@@ -8,13 +8,14 @@ use kpay_e2e::process::binary;
 use kpay_e2e::rest::{Answer, payment};
 use serde_json::{Value, json};
 
+use super::rest::whole_list;
 use super::{MANIFEST, turn};
 
 /// Payments above 500 are held, and those to the casino refused; an account pays at most 5 times a day.
 const TERMS: &str = "
   rules:
     - {name: casino, when: 'payment.to == \"casino\"', action: Reject}
-    - {name: big, when: payment.amount > 500, action: Hold}
+    - {name: big, when: payment.amount > 500, action: Hold, message: We look at it.}
   limits: {perPayment: 5000, paymentsPerAccountPerDay: 5}
 ";
 
@@ -48,6 +49,12 @@ fn balance(local: &Local, account: &str) -> anyhow::Result<i64> {
     answer.body.get("balance").and_then(Value::as_i64).with_context(|| format!("{answer:?}"))
 }
 
+/// The ids of the held payments, a page of one at a time.
+fn holds(local: &Local) -> anyhow::Result<Vec<String>> {
+    let holds = whole_list(&local.rest, "/v1/holds?limit=1", "holds")?;
+    Ok(holds.iter().map(|hold| hold["id"].as_str().unwrap_or_default().to_owned()).collect())
+}
+
 fn ended(answer: &Answer) -> (&str, &str) {
     (answer.text("status"), answer.text("reason"))
 }
@@ -67,6 +74,14 @@ fn a_held_payment_waits_over_a_kill_and_is_released_or_refused_once() -> anyhow:
     assert_eq!(in_flight.body.pointer("/inFlight/count"), Some(&json!(0)), "{in_flight:?}");
     local.kill();
     local.start()?;
+    // The older one first.
+    wait_until("both are listed", || Ok(holds(&local)? == ["p-1", "p-2"]))?;
+    let listed = local.rest.get_patiently("/v1/holds")?;
+    let first = listed.body.pointer("/holds/0").cloned().unwrap_or_default();
+    let told = ["from", "to", "rule", "message"].map(|field| first[field].as_str().unwrap_or_default());
+    assert_eq!(told, ["alice", "bob", "big", "We look at it."], "{listed:?}");
+    assert_eq!(first["amount"], json!({"value": 600, "currency": "USD"}));
+    assert!(first["heldAt"].as_str() < first["expiresAt"].as_str(), "{first}");
     let who = json!({"by": "carol", "why": "called the customer"});
     let unsaid = local.rest.post("/v1/payments/p-1/release", &json!({"by": "carol"}), None)?;
     assert_eq!((unsaid.status, unsaid.text("code")), (400, "field_missing"));
@@ -75,6 +90,7 @@ fn a_held_payment_waits_over_a_kill_and_is_released_or_refused_once() -> anyhow:
         let answer = local.rest.post(&path, &who, Some(30))?;
         assert_eq!((answer.status, answer.text("status")), (200, "confirmed"), "{answer:?}");
     }
+    wait_until("none is listed", || Ok(holds(&local)?.is_empty()))?;
     let late = local.rest.post("/v1/payments/p-2/release", &who, Some(30))?;
     assert_eq!(ended(&late), ("rejected", "hold_unknown"));
     let paid = local.rest.get("/v1/payments/p-1")?;

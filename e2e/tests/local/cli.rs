@@ -115,6 +115,14 @@ fn a_person_pays_and_looks_and_every_end_has_its_exit_code() -> anyhow::Result<(
     assert!(status.out.lines().any(|line| line == "phase:            Running"), "{}", status.out);
     assert_eq!(cli.json(0, &["status"])?["phase"], "Running");
 
+    cli.json(0, &["pause", "--reason", "month's end", "--holder", "alice"])?;
+    local.wait_for_phase("Paused", |phase| phase == "Paused")?;
+    let status = cli.run(&["status"])?;
+    for line in ["paused by:        alice", "reason:           month's end"] {
+        assert!(status.out.lines().any(|told| told == line), "{line}: {}", status.out);
+    }
+    cli.json(0, &["resume"])?;
+    local.wait_for_phase("Running", |phase| phase == "Running")?;
     local.desire("Paused")?;
     local.wait_for_phase("Paused", |phase| phase == "Paused")?;
     let kept = cli.run(&pay(&["1.00USD", "--id", "p-2"]))?;

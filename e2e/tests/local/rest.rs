@@ -15,6 +15,12 @@ fn wait_for(local: &mut Local, phase: &str) -> anyhow::Result<()> {
     local.wait_for_phase(phase, |now| now == phase)
 }
 
+/// Who paused it, why, and since when.
+fn pause(local: &Local) -> anyhow::Result<[String; 3]> {
+    let pipeline = local.rest.get("/v1/pipeline")?;
+    Ok(["pausedBy", "reason", "since"].map(|field| pipeline.text(field).to_owned()))
+}
+
 #[test]
 fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyhow::Result<()> {
     let _turn = turn();
@@ -24,9 +30,12 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     let answer = local.rest.post("/v1/pipeline/pause", &body, None)?;
     assert_eq!((answer.status, answer.text("desiredPhase")), (202, "Paused"), "{answer:?}");
     wait_for(&mut local, "Paused")?;
+    let since = pause(&local)?;
+    assert_eq!(&since[..2], ["alice", "month's end"]);
     local.kill();
     local.start()?;
     wait_for(&mut local, "Paused")?;
+    assert_eq!(pause(&local)?, since, "who, why and since when outlive the process");
     // A file that cannot be read changes nothing; one that can is the newer wish.
     let whole = std::fs::read_to_string(&local.file)?;
     std::fs::write(&local.file, "spec: {")?;
@@ -37,8 +46,10 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     wait_for(&mut local, "Paused")?;
     assert_eq!(local.rest.post("/v1/pipeline/resume", &json!({}), None)?.status, 202);
     wait_for(&mut local, "Running")?;
+    assert_eq!(pause(&local)?, ["", "", ""]);
     local.desire("Paused")?;
     wait_for(&mut local, "Paused")?;
+    assert_eq!(pause(&local)?, ["", "", ""], "a file does not say");
     // Written while nobody looks.
     assert_eq!(local.rest.post("/v1/pipeline/resume", &json!({}), None)?.status, 202);
     wait_for(&mut local, "Running")?;
@@ -49,10 +60,10 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
 }
 
 /// Everything of a list, page by page.
-fn whole_list(rest: &Rest, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
+pub(super) fn whole_list(rest: &Rest, path: &str, field: &str) -> anyhow::Result<Vec<Value>> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
-        let answer = rest.get(&format!("{path}{after}"))?;
+        let answer = rest.get_patiently(&format!("{path}{after}"))?;
         ensure!(answer.status == 200, "{answer:?}");
         all.extend(answer.body.get(field).and_then(Value::as_array).context("a list")?.clone());
         match answer.text("next") {

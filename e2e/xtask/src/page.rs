@@ -12,7 +12,7 @@ use crate::{packages, process, steps};
 /// The oldest that Vite runs on.
 const NODE: (u32, u32) = (20, 19);
 /// What the built page is made from.
-const SOURCES: &str = "index.html package.json package-lock.json tsconfig.json vite.config.ts src";
+const SOURCES: &str = "index.html docs.html package.json package-lock.json tsconfig.json vite.config.ts src";
 
 /// Builds the page if it is not fresh. Without Node, or without a registry, it says so and what to do: kpay is built all the
 /// same, and says it too where the page would be.

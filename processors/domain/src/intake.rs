@@ -17,7 +17,7 @@
 //! | `content_type_unknown`, `kind_unknown` | a header that we do not know, or JSON of which the kind cannot be told |
 //! | `protobuf_invalid`, `json_invalid` | not the format at all |
 //! | `field_missing`, `field_type` | a required field is absent, empty or null; text where a number belongs and so on |
-//! | `id_invalid`, `currency_invalid` | see [`crate::ids`], [`crate::Currency`] |
+//! | `id_invalid`, `currency_invalid` | see [`crate::ids`], [`crate::Currency`]; in JSON also an empty id of a payment or a command |
 //! | `amount_not_integer`, `amount_out_of_range` | a fraction, an exponent or a text; beyond 64 bits |
 //! | `text_too_long`, `attributes_too_many`, `attribute_key_invalid` | see [`crate::Reference`], [`crate::Attributes`] |
 //!

@@ -17,6 +17,9 @@ export interface Pipeline {
   epoch: number | null;
   inFlight: Sum | null;
   confirmedToday: Sum | null;
+  pausedBy?: string;
+  reason?: string;
+  since?: string;
 }
 export interface PipelineEvent extends Pipeline {
   perSecond: number | null;
@@ -34,6 +37,17 @@ export interface Payment {
   reference?: string;
   note?: string;
   timeline: { at: string; step: string }[];
+}
+export interface Hold {
+  id: string;
+  from: string;
+  to: string;
+  amount: Amount;
+  reference?: string;
+  rule: string;
+  message?: string;
+  heldAt: string;
+  expiresAt: string;
 }
 export interface Account {
   id: string;
@@ -134,10 +148,11 @@ export interface NewPayment {
 }
 export const pay = (body: NewPayment) => request<Payment>("POST", "/v1/payments", body);
 export const payment = (id: string) => request<Payment>("GET", `/v1/payments/${at(id)}`);
-export const release = (id: string, body: { by: string; why: string }) =>
-  request<unknown>("POST", `/v1/payments/${at(id)}/release`, body);
-export const refuse = (id: string, body: { by: string; why: string }) =>
-  request<unknown>("POST", `/v1/payments/${at(id)}/refuse`, body);
+export const holds = (after?: string) => request<{ holds: Hold[]; next?: string }>("GET", page("/v1/holds", after, 20));
+export type Verdict = "release" | "refuse";
+/** The outcome of the command that decides, which may come too late; `accepted` while the pipeline is paused. */
+export const decide = (id: string, verdict: Verdict, body: { by: string; why: string }) =>
+  request<Payment>("POST", `/v1/payments/${at(id)}/${verdict}`, body, 10);
 export const refund = (id: string, body: { amount?: { value: bigint; currency: string } }) =>
   request<Payment>("POST", `/v1/payments/${at(id)}/refund`, body);
 

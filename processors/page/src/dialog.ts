@@ -19,6 +19,8 @@ export interface Question {
   danger?: boolean;
   /** Does it; a failure is shown and the dialog stays. */
   send?: (form: HTMLFormElement) => Promise<void>;
+  /** After it was done and the dialog is gone. */
+  done?: () => void;
 }
 
 let last = 0;
@@ -50,6 +52,7 @@ export function ask(question: Question): void {
   onSubmit(form, async () => {
     await question.send?.(form);
     close();
+    question.done?.();
   });
   dialog.append(title, ...(question.about ?? []), form);
   dialog.addEventListener("close", () => dialog.remove());

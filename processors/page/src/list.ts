@@ -17,6 +17,15 @@ export interface Table<T> {
   read: (after?: string) => Promise<{ rows: T[]; next?: string | undefined }>;
 }
 
+/** The keyboard keeps its place when the button that it is on is there again. */
+function replace(body: HTMLElement, lines: HTMLElement[]): void {
+  const focused = body.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
+  body.replaceChildren(...lines);
+  if (!focused) return;
+  const again = [...body.querySelectorAll("button")].find((button) => button.getAttribute("aria-label") === focused);
+  again?.focus();
+}
+
 /** Fills `into`, and returns how to read it anew. Rows keep their places until the new ones are there. */
 export function table<T>(into: HTMLElement, { caption, columns, empty, read }: Table<T>): () => Promise<void> {
   const body = h("tbody");
@@ -40,7 +49,7 @@ export function table<T>(into: HTMLElement, { caption, columns, empty, read }: T
       const lines = rows.map((row) =>
         h("tr", {}, ...columns.map((column) => h("td", { class: column.number ? "number" : "" }, column.cell(row)))),
       );
-      if (after === undefined) body.replaceChildren(...lines);
+      if (after === undefined) replace(body, lines);
       else body.append(...lines);
       next = following;
       more.hidden = next === undefined;

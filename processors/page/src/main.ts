@@ -5,6 +5,7 @@ import { account } from "./account.ts";
 import { accountLink, accounts } from "./accounts.ts";
 import * as api from "./api.ts";
 import { byId, h } from "./dom.ts";
+import { holds } from "./holds.ts";
 import { letters } from "./letters.ts";
 import { follow } from "./live.ts";
 import { pay } from "./pay.ts";
@@ -44,7 +45,8 @@ async function main(): Promise<void> {
     h("button", { type: "button", class: "as-link id", click: () => showPayment(id) }, id);
   const toAccount = (id: string) => accountLink(id, (id) => void showAccount(id));
   const openAccount = account(has, paymentLink);
-  const openPayment = payment(has, toAccount);
+  const listHolds = holds(has, paymentLink, toAccount);
+  const openPayment = payment(has, toAccount, () => void listHolds());
   const refresh = accounts(has, showAccount, toAccount);
   pay(showPayment);
   letters(has);

@@ -3,16 +3,24 @@
 import { type Entered, entered } from "./amount.ts";
 import type { Payment, Served } from "./api.ts";
 import * as api from "./api.ts";
+import { decision } from "./decision.ts";
 import { ask, type Question } from "./dialog.ts";
-import { announce, badge, byId, h, input, onSubmit, required, said, time, value } from "./dom.ts";
+import { announce, badge, byId, h, input, onSubmit, said, time, value } from "./dom.ts";
 import * as money from "./money.ts";
 import { capital, ended, reason, span, spelled, status, statusTone } from "./words.ts";
 
 const FIRST_MS = 150;
 const MOST_MS = 2_000;
 
-/** Returns what shows a payment by its id. */
-export function payment(served: Served, account: (id: string) => HTMLElement): (id: string) => Promise<void> {
+/**
+ * Returns what shows a payment by its id. `held` is told when one that is followed comes to wait for a person, and when
+ * it no longer does.
+ */
+export function payment(
+  served: Served,
+  account: (id: string) => HTMLElement,
+  held: () => void,
+): (id: string) => Promise<void> {
   const place = byId("payment");
   /** Which question is the newest; the answers of older ones are thrown away. */
   let turn = 0;
@@ -23,6 +31,7 @@ export function payment(served: Served, account: (id: string) => HTMLElement): (
     const mine = turn;
     let pause = FIRST_MS;
     let before = "";
+    let waits = false;
     while (mine === turn) {
       let shown: Payment;
       try {
@@ -40,6 +49,10 @@ export function payment(served: Served, account: (id: string) => HTMLElement): (
         if (focused) place.querySelector<HTMLElement>("button")?.focus();
       }
       before = now;
+      if (waits !== (shown.status === "held")) {
+        waits = !waits;
+        held();
+      }
       if (ended(shown.status)) {
         announce(summary(shown));
         return;
@@ -82,25 +95,10 @@ export function payment(served: Served, account: (id: string) => HTMLElement): (
       if (!served("post", `/v1/payments/{id}/${route}`)) return;
       found.push(h("button", { type: "button", click: () => ask(question) }, `${question.act ?? ""}…`));
     };
-    const decide = (
-      act: string,
-      send: (id: string, body: { by: string; why: string }) => Promise<unknown>,
-    ): Question => ({
-      title: `${act} payment ${shown.id}`,
-      fields: [
-        { name: "by", label: "Who", required: true },
-        { name: "why", label: "Why", required: true },
-      ],
-      act,
-      danger: act === "Refuse",
-      send: async (form) => {
-        await send(shown.id, { by: required(form, "by", "Who decides"), why: required(form, "why", "Why") });
-        void follow(shown.id);
-      },
-    });
     if (shown.status === "held") {
-      add("release", decide("Release", api.release));
-      add("refuse", decide("Refuse", api.refuse));
+      for (const verdict of ["release", "refuse"] as const) {
+        add(verdict, { ...decision(shown.id, verdict), done: () => void follow(shown.id) });
+      }
     }
     if (shown.status === "confirmed" && shown.from) {
       add("refund", {

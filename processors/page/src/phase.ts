@@ -6,6 +6,15 @@ import { ask } from "./dialog.ts";
 import { announce, byId, said, value } from "./dom.ts";
 import { phaseTone } from "./words.ts";
 
+const SHORT = { dateStyle: "short", timeStyle: "short" } as const;
+
+/** Who wants the pause, since when and why. */
+function pausing({ pausedBy, reason, since }: Pipeline): string {
+  const at = since === undefined ? "" : `since ${new Date(since).toLocaleString(undefined, SHORT)}`;
+  const who = [pausedBy && `by ${pausedBy}`, at].filter(Boolean).join(" ");
+  return [who, reason].filter(Boolean).join(": ");
+}
+
 /** Returns what shows a pipeline that was read. */
 export function phase(served: Served): (pipeline: Pipeline) => void {
   const [badge, note] = [byId("phase"), byId("phase-note")];
@@ -23,7 +32,8 @@ export function phase(served: Served): (pipeline: Pipeline) => void {
       shown = text;
     }
     const under = pipeline.phase !== null && pipeline.phase !== pipeline.desiredPhase;
-    const wish = under && pipeline.desiredPhase ? `wanted: ${pipeline.desiredPhase}` : "";
+    const wanted = under && pipeline.desiredPhase ? `wanted: ${pipeline.desiredPhase}` : "";
+    const wish = [wanted, pausing(pipeline)].filter(Boolean).join(" · ");
     if (note.dataset.wish !== wish) {
       note.dataset.wish = wish;
       note.textContent = wish;

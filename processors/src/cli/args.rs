@@ -142,6 +142,8 @@ pub enum PaymentCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// List the payments that wait for somebody to release or refuse them, the oldest first.
+    Holds(ListArgs),
     /// Let a held payment go on.
     Release(HoldArgs),
     /// Reject a held payment.
@@ -340,14 +342,6 @@ pub struct PauseArgs {
     #[arg(long)]
     pub reason: Option<String>,
     /// Who holds it.
-    #[arg(long)]
-    pub holder: Option<String>,
-}
-
-/// The end of a pause.
-#[derive(Debug, Clone, Args)]
-pub struct ResumeArgs {
-    /// Whose hold ends.
     #[arg(long)]
     pub holder: Option<String>,
 }

@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use super::args::{AmountArgs, HoldArgs, PayArgs, PaymentCommand};
 use super::client::{Answer, percent};
 use super::exit::{CliError, Exit};
-use super::print::{cell, money};
+use super::list::{self, List};
+use super::print::{Column, cell, left, money, right};
 use super::{Context, amount, new_id, object};
+
+const HOLDS: &[Column] =
+    &[left("ID"), left("FROM"), left("TO"), right("AMOUNT"), left("RULE"), left("HELD"), left("EXPIRES")];
 
 /// Makes a payment.
 pub(super) async fn pay(context: &Context, args: &PayArgs) -> Result<Exit, CliError> {
@@ -45,9 +49,25 @@ pub(super) async fn run(context: &Context, command_: &PaymentCommand) -> Result<
             let made = refund_id.is_none().then_some(own.as_str());
             command(context, &format!("{}/refund", path(id)), &body, made, wait.seconds()).await
         }
+        PaymentCommand::Holds(args) => {
+            let list = List {
+                path: "/v1/holds".to_owned(),
+                filter: Vec::new(),
+                items: "holds",
+                columns: HOLDS,
+                row: &hold_row,
+            };
+            list::show(context, args, &list).await
+        }
         PaymentCommand::Release(hold) => decide(context, hold, "release").await,
         PaymentCommand::Refuse(hold) => decide(context, hold, "refuse").await,
     }
+}
+
+fn hold_row(hold: &Value) -> Vec<String> {
+    let text = |field| cell(hold, field);
+    let amount = money(hold.get("amount"), None);
+    vec![text("id"), text("from"), text("to"), amount, text("rule"), text("heldAt"), text("expiresAt")]
 }
 
 async fn decide(context: &Context, hold: &HoldArgs, to: &str) -> Result<Exit, CliError> {
@@ -131,4 +151,20 @@ pub(super) fn read(text: &str, currency: Option<&str>, minor: bool) -> Result<Mo
 /// As the API has it.
 pub(super) fn money_json(money: Money) -> Value {
     json!({"value": money.minor, "currency": money.currency.as_str()})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_is_a_row_with_who_pays_whom_and_why_it_waits() {
+        let hold = json!({
+            "id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 1234, "currency": "USD"},
+            "rule": "big", "heldAt": "2026-11-23T12:00:00.000Z", "expiresAt": "2026-11-30T12:00:00.000Z",
+        });
+        let [since, expires] = ["2026-11-23T12:00:00.000Z", "2026-11-30T12:00:00.000Z"];
+        assert_eq!(hold_row(&hold), ["p-1", "alice", "bob", "12.34 USD", "big", since, expires]);
+        assert_eq!(hold_row(&hold).len(), HOLDS.len());
+    }
 }

@@ -1,9 +1,10 @@
 //! `kpay status`, `kpay pause` and `kpay resume`. Only I/O.
 
 use kpay_domain::Currency;
+use serde_json::json;
 
 use super::amount::Shown;
-use super::args::{PauseArgs, ResumeArgs};
+use super::args::PauseArgs;
 use super::client::Answer;
 use super::exit::{CliError, Exit};
 use super::{Context, object};
@@ -28,9 +29,8 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit, C
 }
 
 /// Asks for the end of a pause.
-pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Exit, CliError> {
-    let body = object([("holder", args.holder.clone().map(Into::into))]);
-    let answer = context.gateway.post_json("/v1/pipeline/resume", &body, None).await?;
+pub(super) async fn resume(context: &Context) -> Result<Exit, CliError> {
+    let answer = context.gateway.post_json("/v1/pipeline/resume", &json!({}), None).await?;
     show(context, &answer)?;
     Ok(Exit::Done)
 }
@@ -41,6 +41,9 @@ fn show(context: &Context, answer: &Answer) -> Result<(), CliError> {
         Ok(view) => vec![
             ("phase", view.phase.unwrap_or_else(unknown)),
             ("desired", view.desired_phase.unwrap_or_default()),
+            ("paused by", view.paused_by.unwrap_or_default()),
+            ("reason", view.reason.unwrap_or_default()),
+            ("since", view.since.unwrap_or_default()),
             ("epoch", view.epoch.map(|epoch| epoch.to_string()).unwrap_or_default()),
             ("in flight", view.in_flight.as_ref().map_or_else(unknown, sum)),
             ("confirmed today", view.confirmed_today.as_ref().map_or_else(unknown, sum)),

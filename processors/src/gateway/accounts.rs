@@ -32,16 +32,6 @@ use crate::names::StageName;
             headers(("location" = String), ("preference-applied" = String))),
         (status = 200, body = PaymentView, description = "The command's outcome, by `Prefer: wait`",
             headers(("preference-applied" = String))),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "Cannot be read"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "idempotency_conflict: the opening was asked for before with another body"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn open(
@@ -71,9 +61,7 @@ fn opening(app: &App, account: &AccountId, command_id: &str) -> OpeningView {
     post, operation_id = "fund_account", path = "/v1/accounts/{id}/fund", tag = "accounts",
     params(("id" = String, Path, description = "Of the account", example = "alice"), CommandWait),
     request_body = NewFunding,
-    responses(CommandAnswers,
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown")),
+    responses(CommandAnswers),
 )]
 pub(super) async fn fund(
     State(app): State<Arc<App>>,
@@ -206,21 +194,6 @@ pub(super) enum CommandAnswers {
     /// The command's outcome, by `Prefer: wait`
     #[response(status = 200, headers(("preference-applied" = String)))]
     Outcome(PaymentView),
-    /// Cannot be read
-    #[response(status = 400, content_type = "application/problem+json")]
-    Unreadable(Problem),
-    /// `idempotency_conflict`: the id was used before with another body
-    #[response(status = 409, content_type = "application/problem+json")]
-    Conflict(Problem),
-    /// `body_too_large`
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// `content_type_unknown`
-    #[response(status = 415, content_type = "application/problem+json")]
-    ContentType(Problem),
-    /// `kafka_unavailable`: send the same request again
-    #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
-    Unavailable(Problem),
 }
 
 /// Look at an account: the live balance, asked of the pod that keeps it.
@@ -230,10 +203,6 @@ pub(super) enum CommandAnswers {
     responses(
         (status = 200, body = AccountView, description = "The account"),
         (status = 202, body = OpeningView, description = "Its opening was accepted and is not done yet"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "id_invalid"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "unknown_account"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn get(

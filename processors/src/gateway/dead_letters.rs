@@ -108,11 +108,6 @@ fn id_of(path: Result<Path<String>, rejection::PathRejection>) -> Result<LetterI
     params(ListQuery),
     responses(
         (status = 200, body = DeadLetterList, description = "A page"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "parameter_invalid"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "letters_unavailable, letters_reading: send the same request again",
-            headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn list(
@@ -134,11 +129,6 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "Of the dead letter", example = "0-17")),
     responses(
         (status = 200, body = DeadLetterDetail, description = "With its headers, bytes and history"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "id_invalid"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "letter_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "letters_unavailable, letters_reading: send the same request again",
-            headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn show(
@@ -167,17 +157,6 @@ pub(super) async fn show(
     request_body = ReplayOrder,
     responses(
         (status = 200, body = ReplayView, description = "Replayed, now or before"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "Cannot be read: id_invalid, json_invalid, field_missing, field_type, text_too_long"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "letter_unknown"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "Not replayed: letter_too_large, letter_source_unknown, pipeline_paused"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "letters_unavailable, letters_reading: send the same request again",
-            headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn replay(
@@ -216,16 +195,6 @@ fn refused(refusal: Refusal) -> Failure {
     request_body = ReplayManyOrder,
     responses(
         (status = 200, body = ReplayManyView, description = "What was done"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "Cannot be read: json_invalid, field_missing, field_type, text_too_long, \
-                parameter_invalid"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "letters_unavailable, letters_reading: some may have been replayed; send the same request \
-                again",
-            headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn replay_many(

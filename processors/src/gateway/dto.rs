@@ -1,6 +1,7 @@
 //! The bodies of the public API. They are their own types: what the pipeline keeps may change, these may not. Pure.
 
 mod accounts;
+mod holds;
 mod pipeline;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ pub use accounts::{
     AccountView, AccountsPage, LedgerEntryView, LedgerPage, LimitsView, NewAccount, NewChange, NewFunding,
     NewLimits, OpeningView, Order,
 };
+pub use holds::{HeldPaymentView, HoldView, HoldsPage, NewVerdict};
 pub use pipeline::{
     LargestView, LatencyView, NewPause, PipelineEvent, PipelineView, Sum, ThroughputView, TotalsView,
     WindowView,
@@ -58,21 +60,6 @@ pub struct NewPayment {
     pub occurred_at_ms: Option<i64>,
 }
 
-/// What becomes of a held payment.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-#[schema(example = json!({"by": "carol", "why": "called the customer"}))]
-pub struct NewVerdict {
-    /// Who decides, at most 256 bytes.
-    #[schema(example = "carol", min_length = 1)]
-    pub by: String,
-    /// Why, at most 256 bytes.
-    #[schema(example = "called the customer", min_length = 1)]
-    pub why: String,
-    /// The idempotency key; the verdict and the payment's id when it is left out.
-    #[schema(example = "release:p-1", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
-    pub id: Option<String>,
-}
-
 /// A refund of a confirmed payment.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(example = json!({"id": "r-1", "amount": {"value": 200}}))]
@@ -84,26 +71,6 @@ pub struct NewRefund {
     pub amount: Option<Amount>,
     /// Text for people, at most 256 bytes.
     pub reference: Option<String>,
-}
-
-/// That a rule held a payment, and what was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HoldView {
-    /// The rule's name.
-    pub rule: String,
-    /// RFC 3339, UTC: rejected with `hold_expired` when nobody decides before.
-    #[schema(format = DateTime)]
-    pub expires_at: String,
-    /// `release`, `refuse` or `expire`, once it is decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<String>,
-    /// Who decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<String>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
 }
 
 /// Where a payment or an account command is.

@@ -136,8 +136,6 @@ impl Listener {
     responses(
         (status = 200, body = PipelineEvent, content_type = "text/event-stream",
             description = "Events without an end"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "too_many_listeners: ask again later, or GET /v1/pipeline", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn follow(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Rejected> {

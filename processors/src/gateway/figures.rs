@@ -26,10 +26,6 @@ const WINDOWS_DEFAULT: usize = 15;
         description = "How many minutes, with the running one; 15 when it is left out")),
     responses(
         (status = 200, body = ThroughputView, description = "The minutes"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "parameter_invalid, parameter_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: a pod does not answer", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn throughput(

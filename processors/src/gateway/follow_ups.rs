@@ -25,8 +25,7 @@ use super::problem::{Problem, Rejected};
     post, operation_id = "release_payment", path = "/v1/payments/{id}/release", tag = "payments",
     params(("id" = String, Path, description = "Of the held payment", example = "p-1"), CommandWait),
     request_body = NewVerdict,
-    responses(CommandAnswers,
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown")),
+    responses(CommandAnswers),
 )]
 pub(super) async fn release(
     State(app): State<Arc<App>>,
@@ -42,8 +41,7 @@ pub(super) async fn release(
     post, operation_id = "refuse_payment", path = "/v1/payments/{id}/refuse", tag = "payments",
     params(("id" = String, Path, description = "Of the held payment", example = "p-1"), CommandWait),
     request_body = NewVerdict,
-    responses(CommandAnswers,
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown")),
+    responses(CommandAnswers),
 )]
 pub(super) async fn refuse(
     State(app): State<Arc<App>>,
@@ -82,10 +80,7 @@ async fn decide(
     post, operation_id = "refund_payment", path = "/v1/payments/{id}/refund", tag = "payments",
     params(("id" = String, Path, description = "Of the payment that is given back", example = "p-1"), PaymentWait),
     request_body = NewRefund,
-    responses(CommandAnswers,
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "payment_unknown"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown")),
+    responses(CommandAnswers),
 )]
 pub(super) async fn refund(
     State(app): State<Arc<App>>,

@@ -123,13 +123,6 @@ fn generator(app: &App) -> Result<&Generator, Failure> {
     request_body = Settings,
     responses(
         (status = 200, body = GeneratorView, description = "It runs"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "json_invalid, generator_invalid"),
-        (status = 403, body = Problem, content_type = "application/problem+json",
-            description = "generator_off: the gateway was started without it"),
-        (status = 413, body = Problem, content_type = "application/problem+json", description = "body_too_large"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown"),
     ),
 )]
 pub(super) async fn start(
@@ -167,7 +160,6 @@ pub(super) async fn start(
     get, operation_id = "get_generator", path = "/v1/generator", tag = "generator",
     responses(
         (status = 200, body = GeneratorView, description = "What it does, and has done"),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "generator_off"),
     ),
 )]
 pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<GeneratorView>, Rejected> {
@@ -179,7 +171,6 @@ pub(super) async fn get(State(app): State<Arc<App>>) -> Result<Json<GeneratorVie
     delete, operation_id = "stop_generator", path = "/v1/generator", tag = "generator",
     responses(
         (status = 200, body = GeneratorView, description = "It stops"),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "generator_off"),
     ),
 )]
 pub(super) async fn stop(State(app): State<Arc<App>>) -> Result<Json<GeneratorView>, Rejected> {

@@ -31,11 +31,12 @@ struct LedgerPart {
     next: Option<i64>,
 }
 
-fn bad_cursor() -> Failure {
+pub(super) fn bad_cursor() -> Failure {
     Problem::parameter("after", "is not the `next` of an answer to the same question")
 }
 
-fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Failure> {
+/// What a pod said.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(json).map_err(|_| Problem::owner_unavailable())
 }
 
@@ -60,10 +61,6 @@ fn accounts_cursor(text: &str) -> Option<(i32, String)> {
     ),
     responses(
         (status = 200, body = AccountsPage, description = "A page of accounts"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "parameter_invalid, parameter_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn accounts(
@@ -117,11 +114,6 @@ pub(super) async fn accounts(
     ),
     responses(
         (status = 200, body = LedgerPage, description = "A page of entries"),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "id_invalid, parameter_invalid, parameter_unknown"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "unknown_account"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: the state cannot be read now", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn ledger(

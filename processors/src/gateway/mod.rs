@@ -4,10 +4,11 @@
 //! | module | what it is |
 //! |---|---|
 //! | `router` | the routes, their description, what every request goes through |
-//! | `payments`, `accounts`, `lists`, `figures`, `pipeline`, `dead_letters`, `generator` | the handlers |
+//! | `payments`, `accounts`, `lists`, `holds`, `figures`, `pipeline`, `dead_letters`, `generator` | the handlers |
 //! | `follow_ups` | what is done with a payment later: release, refuse, refund |
 //! | `fields`, `params` | what a JSON body and a query may hold |
 //! | `answer` | JSON as it is sent |
+//! | `problem`, `codes` | errors, and which of them each operation answers |
 //! | `events` | the pipeline's figures, second by second |
 //! | `page` | the page for browsers |
 //! | `accept` | what taking in a payment and a command have in common |
@@ -21,6 +22,7 @@ mod accept;
 mod accounts;
 mod answer;
 pub(crate) mod append;
+mod codes;
 pub(crate) mod dead_letters;
 pub mod dto;
 mod events;
@@ -29,6 +31,7 @@ mod fields;
 mod figures;
 mod follow_ups;
 mod generator;
+mod holds;
 mod lists;
 pub mod metrics;
 mod owners;
@@ -66,7 +69,7 @@ use self::recent::Recent;
 use self::wish::Wishes;
 use crate::args::GatewayArgs;
 use crate::names::{Names, TopicName};
-use crate::pod::phase::Learned;
+use crate::pod::phase::{Learned, Pausing};
 
 pub use self::router::openapi_json;
 
@@ -97,25 +100,18 @@ struct App {
     recent: Mutex<Recent>,
     dead_letters: DeadLetters,
     phase: watch::Receiver<Option<Learned>>,
+    pause: Pausing,
     status: Arc<GatewayStatus>,
     /// `None`: not wanted.
     generator: Option<generator::Generator>,
     events: Events,
 }
 
-/// Serves until `shutdown`, then finishes the requests that were begun.
+/// Serves until `shutdown`, then finishes the requests that were begun. The caller may look at `status` meanwhile.
 pub async fn run(
     args: GatewayArgs,
     phase: watch::Receiver<Option<Learned>>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
-    run_with(args, phase, Arc::default(), shutdown).await
-}
-
-/// As [`run`], with a status that the caller can look at meanwhile.
-pub async fn run_with(
-    args: GatewayArgs,
-    phase: watch::Receiver<Option<Learned>>,
+    pause: Pausing,
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
@@ -139,6 +135,7 @@ pub async fn run_with(
         letters: Box::new(letters),
         names,
         generator: args.generator,
+        pause,
     };
     info!(address = %args.gateway_listen, "serving");
     serve(listener, backends, phase, status, shutdown).await;
@@ -157,6 +154,8 @@ pub(crate) struct Backends {
     pub(crate) accepted: Vec<Intake>,
     /// Whether `/v1/generator` may send.
     pub(crate) generator: bool,
+    /// Who wants the pipeline not to run.
+    pub(crate) pause: Pausing,
 }
 
 /// Serves on `listener` until `shutdown`, then finishes the requests that were begun.
@@ -167,7 +166,7 @@ pub(crate) async fn serve(
     status: Arc<GatewayStatus>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
-    let Backends { appender, peers, wishes, letters, names, accepted, generator } = backends;
+    let Backends { appender, peers, wishes, letters, names, accepted, generator, pause } = backends;
     let mut recent = Recent::default();
     for intake in &accepted {
         recent.acknowledge(intake, Instant::now());
@@ -175,7 +174,7 @@ pub(crate) async fn serve(
     let dead_letters = DeadLetters::new(letters, names);
     let generator = generator.then(generator::Generator::default);
     let (recent, events) = (Mutex::new(recent), Events::default());
-    let app = App { appender, peers, wishes, recent, dead_letters, phase, status, generator, events };
+    let app = App { appender, peers, wishes, recent, dead_letters, phase, pause, status, generator, events };
     let app = Arc::new(app);
     let stopping = Arc::clone(&app);
     let shutdown = async move {

@@ -20,9 +20,9 @@ static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// For clients that do not ask for HTML.
 const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
-    POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
+    GET /v1/holds, POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
     GET /v1/dead-letters, GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume, \
-    GET /v1/events; described by /openapi.json; a page for browsers at /\n";
+    GET /v1/events; described by /openapi.json and at /docs; a page for browsers at /\n";
 /// For browsers, instead of the page.
 const NOT_BUILT: &[u8] = b"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>kpay</title></head>\
     <body><main><h1>kpay</h1><p>This program was built without the page. Install Node 20.19 or newer and build it again: \
@@ -35,14 +35,27 @@ const POLICY: &str =
 
 /// The page for browsers, a line of text for others.
 pub(super) async fn index(headers: HeaderMap) -> Response {
-    let mut response = if names(&headers, header::ACCEPT.as_str(), "text/html") {
-        match find("index.html") {
-            Some(asset) => asset.answer(&headers),
-            None => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOT_BUILT).into_response(),
-        }
+    if names(&headers, header::ACCEPT.as_str(), "text/html") {
+        page("index.html", &headers)
     } else {
-        INDEX.into_response()
-    };
+        fresh(INDEX.into_response())
+    }
+}
+
+/// The API in Swagger UI.
+pub(super) async fn docs(headers: HeaderMap) -> Response {
+    page("docs.html", &headers)
+}
+
+fn page(path: &str, headers: &HeaderMap) -> Response {
+    fresh(match find(path) {
+        Some(asset) => asset.answer(headers),
+        None => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], NOT_BUILT).into_response(),
+    })
+}
+
+/// Asked for again each time, since its name stays the same.
+fn fresh(mut response: Response) -> Response {
     let own = response.headers_mut();
     own.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     own.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
@@ -102,6 +115,9 @@ fn content_type(path: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("jpg") => "image/jpeg",
+        Some("md") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
@@ -132,6 +148,17 @@ mod tests {
             assert_eq!(said("x-content-type-options"), Some("nosniff"));
             assert!(said("content-security-policy").unwrap().starts_with("default-src 'self';"));
         }
+    }
+
+    #[tokio::test]
+    async fn the_api_is_shown_under_the_same_policy_to_whoever_asks() {
+        for headers in [HeaderMap::new(), headers("accept", "text/html")] {
+            let response = docs(headers).await;
+            let said = |name| response.headers()[name].to_str().unwrap();
+            assert_eq!(said("content-type"), "text/html; charset=utf-8");
+            assert_eq!((said("content-security-policy"), said("cache-control")), (POLICY, "no-cache"));
+        }
+        assert!(!POLICY.contains("unsafe") && !POLICY.contains("data:"));
     }
 
     #[tokio::test]

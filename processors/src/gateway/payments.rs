@@ -28,7 +28,8 @@ pub(super) fn location(id: &PaymentId) -> String {
 /// Make a payment.
 ///
 /// 202 means that the payment is in the log and will have exactly one outcome. The same request with the same id may
-/// be sent again at any time: it is carried out once and answered as before.
+/// be sent again at any time: it is carried out once and answered as the first time, so without `Prefer` it is `accepted`
+/// however far it has come. With `Prefer: wait=1` a copy is answered with the outcome, at once when there is one.
 #[utoipa::path(
     post, operation_id = "create_payment", path = "/v1/payments", tag = "payments",
     params(PaymentWait),
@@ -38,19 +39,6 @@ pub(super) fn location(id: &PaymentId) -> String {
             headers(("location" = String), ("preference-applied" = String))),
         (status = 200, body = PaymentView, description = "The outcome, by `Prefer: wait`",
             headers(("preference-applied" = String))),
-        (status = 400, body = Problem, content_type = "application/problem+json",
-            description = "Cannot be read: json_invalid, field_unknown, field_missing, field_type, id_invalid, currency_invalid, \
-                amount_not_integer, amount_out_of_range, text_too_long, attributes_too_many, attribute_key_invalid"),
-        (status = 409, body = Problem, content_type = "application/problem+json",
-            description = "idempotency_conflict: the id was used before with another body"),
-        (status = 413, body = Problem, content_type = "application/problem+json",
-            description = "body_too_large: more than 262144 bytes"),
-        (status = 415, body = Problem, content_type = "application/problem+json",
-            description = "content_type_unknown: not application/json"),
-        (status = 422, body = Problem, content_type = "application/problem+json",
-            description = "Breaks a rule, nothing was done: amount_not_positive, currency_unknown, same_account"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "kafka_unavailable: send the same request again", headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn create(
@@ -74,12 +62,6 @@ pub(super) async fn create(
     params(("id" = String, Path, description = "Of the payment or the account command", example = "p-1")),
     responses(
         (status = 200, body = PaymentView, description = "Where it is"),
-        (status = 400, body = Problem, content_type = "application/problem+json", description = "id_invalid"),
-        (status = 404, body = Problem, content_type = "application/problem+json",
-            description = "payment_unknown"),
-        (status = 503, body = Problem, content_type = "application/problem+json",
-            description = "owner_unavailable: it cannot be told now whether it is known",
-            headers(("retry-after" = u32))),
     ),
 )]
 pub(super) async fn get(

@@ -3,6 +3,8 @@
 //! The client is reqwest without TLS: it brings the pool, the keep-alive and a time-out for each request, which on
 //! hyper-util would be ours to write; the pods speak plain HTTP/1.1 within the cluster.
 
+mod listing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -12,10 +14,10 @@ use futures::future::{BoxFuture, FutureExt, try_join_all};
 use serde::Deserialize;
 use tracing::debug;
 
+pub(crate) use self::listing::Listing;
 use super::dto::Sum;
-use super::owners::{Directory, Owners};
+use super::owners::Directory;
 use crate::names::StageName;
-use crate::pod::pages::LedgerQuery;
 use crate::stage::windows::Minute;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -56,37 +58,6 @@ impl<'a> Question<'a> {
             (StageName::Inflight | StageName::Confirmed, wait_ms) => {
                 format!("/internal/v1/payments/{key}?waitMs={wait_ms}")
             }
-        }
-    }
-}
-
-/// A list of the account stage's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Listing {
-    /// The accounts of a partition with an id above `after`.
-    Accounts { partition: i32, after: String, limit: usize },
-    /// Entries of an account.
-    Ledger(LedgerQuery),
-}
-
-impl Listing {
-    fn path(&self) -> String {
-        match self {
-            Self::Accounts { partition, after, limit } => {
-                format!("/internal/v1/accounts?partition={partition}&after={after}&limit={limit}")
-            }
-            Self::Ledger(LedgerQuery { account, from, limit, newest_first }) => {
-                let from = from.map_or_else(String::new, |from| format!("&from={from}"));
-                let query = format!("limit={limit}&newestFirst={newest_first}{from}");
-                format!("/internal/v1/accounts/{account}/ledger?{query}")
-            }
-        }
-    }
-
-    fn owner<'a>(&self, owners: &'a Owners) -> Option<&'a str> {
-        match self {
-            Self::Accounts { partition, .. } => owners.owner_of(StageName::Account, *partition),
-            Self::Ledger(query) => owners.owner(StageName::Account, &query.account),
         }
     }
 }
@@ -249,9 +220,9 @@ impl HttpPeers {
 
     async fn list_of_owner(&self, listing: &Listing) -> Result<Answer, AskError> {
         let owners = self.directory.owners();
-        if let (Listing::Accounts { partition, .. }, Some(partitions)) =
-            (listing, owners.partitions(StageName::Account))
-            && *partition >= partitions
+        if let (Some(partition), Some(partitions)) =
+            (listing.partition(), owners.partitions(StageName::Account))
+            && partition >= partitions
         {
             return Ok(Answer::Unknown);
         }

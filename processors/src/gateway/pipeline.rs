@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use kpay_crds::DesiredPhase;
+use kpay_streams::clock::now_ms;
 
 use super::App;
 use super::answer::Json;
@@ -24,7 +26,9 @@ const REASON_BYTES_MAX: usize = 256;
 
 /// Look at the pipeline as a whole.
 ///
-/// The sums are asked of the pods at this moment; one that cannot be told exactly is null.
+/// The sums are asked of the pods at this moment; one that cannot be told exactly is null. While it is wanted to pause,
+/// `pausedBy`, `reason` and `since` tell who wants that, why and since when, as far as the resource, or the file that stands
+/// for it, has it.
 #[utoipa::path(
     get, operation_id = "get_pipeline", path = "/v1/pipeline", tag = "pipeline",
     responses((status = 200, body = PipelineView, description = "The pipeline")),
@@ -52,6 +56,9 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
     let inflight = app.peers.controls(StageName::Inflight).await.ok();
     let accepted = inflight.and_then(|controls| controls.progress());
     let finished = confirmed.as_ref().and_then(Controls::progress);
+    let pause = app.pause.borrow().clone();
+    let pause = pause.filter(|_| learned.is_some_and(|learned| learned.desired != DesiredPhase::Running));
+    let pause = pause.as_deref();
     let view = PipelineView {
         phase: learned.map(|learned| learned.phase.to_string()),
         desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
@@ -60,6 +67,9 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
             .zip(finished)
             .and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
         confirmed_today: confirmed.as_ref().and_then(Controls::today),
+        paused_by: pause.and_then(|pause| pause.by.clone()),
+        reason: pause.and_then(|pause| pause.reason.clone()),
+        since: pause.and_then(|pause| pause.since).map(rfc3339),
     };
     (view, confirmed)
 }
@@ -80,6 +90,14 @@ pub(super) async fn pause(
 ) -> Result<Response, Rejected> {
     let NewPause { reason, holder } = read(&body)?;
     wish(&app, Wish { desired: DesiredPhase::Paused, holder, reason }).await
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(now_ms()).unwrap_or_default()
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 fn read(body: &[u8]) -> Result<NewPause, Failure> {
@@ -109,7 +127,7 @@ pub(super) async fn resume(
 }
 
 async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
-    let desired = wish.desired;
+    let Wish { desired, holder, reason } = wish.clone();
     app.wishes.wish(wish).await.map_err(|error| match error {
         WishError::Fixed => Problem::phase_fixed(),
         WishError::Kubernetes(_) | WishError::File(_) => {
@@ -118,7 +136,13 @@ async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
         }
     })?;
     // What was wished is kept by now, though perhaps not yet learned.
-    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..look(app).await.0 };
+    let view = PipelineView {
+        desired_phase: Some(format!("{desired:?}")),
+        paused_by: holder,
+        reason,
+        since: (desired != DesiredPhase::Running).then(|| rfc3339(now())),
+        ..look(app).await.0
+    };
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }
 
@@ -129,19 +153,4 @@ enum WishAnswers {
     /// The wish is kept; this is the pipeline at this moment
     #[response(status = 202)]
     Kept(PipelineView),
-    /// Cannot be read: `json_invalid`, `field_type`, `field_unknown`, `text_too_long`
-    #[response(status = 400, content_type = "application/problem+json")]
-    Unreadable(Problem),
-    /// `phase_fixed`: this gateway runs without a cluster, and its phase was set at its start
-    #[response(status = 409, content_type = "application/problem+json")]
-    Fixed(Problem),
-    /// `body_too_large`
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(Problem),
-    /// `content_type_unknown`
-    #[response(status = 415, content_type = "application/problem+json")]
-    ContentType(Problem),
-    /// `wish_unavailable`: nobody keeps the wish now; ask again
-    #[response(status = 503, content_type = "application/problem+json", headers(("retry-after" = u32)))]
-    Unavailable(Problem),
 }

@@ -15,7 +15,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Problem, Rejected};
 use super::{
-    App, accounts, dead_letters, events, figures, follow_ups, generator, lists, page, payments, pipeline,
+    App, accounts, codes, dead_letters, events, figures, follow_ups, generator, holds, lists, page, payments,
+    pipeline,
 };
 
 /// Longer than the longest wait with all that may come before. Until the answer begins: events go on for longer.
@@ -29,10 +30,12 @@ const CONFIRMED_SCHEMA: &str = include_str!("../../../docs/payment.confirmed.sch
     info(
         title = "kpay",
         description = "Payments over Kafka, exactly once. Amounts are integers of minor units. Errors are \
-            problem details (RFC 9457) with stable codes. A request with an id may be sent again at any time.",
+            problem details (RFC 9457) with stable codes. A request with an id may be sent again at any time: it is \
+            carried out once and answered as the first time, or by `Prefer: wait=1` with its outcome, if there is one.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     servers((url = "/")),
+    components(schemas(Problem)),
     tags(
         (name = "payments", description = "Pay, and see what became of it"),
         (name = "accounts", description = "Open, fund, freeze, close and look at accounts"),
@@ -48,6 +51,7 @@ fn documented() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(payments::create))
         .routes(routes!(payments::get))
+        .routes(routes!(holds::list))
         .routes(routes!(follow_ups::release))
         .routes(routes!(follow_ups::refuse))
         .routes(routes!(follow_ups::refund))
@@ -77,7 +81,9 @@ fn documented() -> OpenApiRouter<Arc<App>> {
 
 /// The description of the API as `OpenAPI` 3.1, indented.
 pub fn openapi_json() -> String {
-    let mut text = documented().to_openapi().to_pretty_json().unwrap_or_default();
+    let mut document = documented().to_openapi();
+    codes::describe(&mut document);
+    let mut text = document.to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }
@@ -88,6 +94,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let (routes, _) = documented().split_for_parts();
     routes
         .route("/", get(page::index))
+        .route("/docs", get(page::docs))
         .route("/assets/{name}", get(page::asset))
         .route(
             "/openapi.json",

@@ -1,10 +1,12 @@
 //! The router in process, over a twin of the pipeline.
 
 mod accounts;
+mod codes;
 mod dead_letters;
 mod edges;
 mod events;
 mod generator;
+mod holds;
 mod lists;
 mod payments;
 mod pipeline;
@@ -31,6 +33,7 @@ use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
 use super::wish::{Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
 use crate::names::{Names, StageName};
+use crate::pod::pause::Pause;
 use crate::stage::windows::Minute;
 
 /// What the pods would know and answer.
@@ -55,10 +58,15 @@ struct Twin {
     wish_fails: Option<WishError>,
     /// How often the controls were asked for.
     controls_asked: usize,
+    /// Nobody answers.
+    unreachable: bool,
 }
 
 impl Twin {
     fn answer(&self, stage: StageName, key: &str, waits: bool) -> Result<Answer, AskError> {
+        if self.unreachable {
+            return Err(AskError::Unreachable);
+        }
         if let Some(answer) = self.answers.get(&(stage, key.to_owned())) {
             return answer.clone();
         }
@@ -165,6 +173,7 @@ struct Gateway {
     twin: Arc<Mutex<Twin>>,
     shelf: Arc<Mutex<Shelf>>,
     phase: watch::Sender<Option<Learned>>,
+    pause: watch::Sender<Option<Arc<Pause>>>,
     status: Arc<GatewayStatus>,
 }
 
@@ -182,22 +191,33 @@ fn gateway_without_generator() -> Gateway {
 
 /// Over dead letters that another gateway may have as well.
 fn gateway_with(shelf: Arc<Mutex<Shelf>>, generator: Option<super::generator::Generator>) -> Gateway {
+    gateway_of(shelf, generator, None)
+}
+
+/// Over pods of its own instead of the twin's.
+fn gateway_of(
+    shelf: Arc<Mutex<Shelf>>,
+    generator: Option<super::generator::Generator>,
+    peers: Option<Arc<dyn Peers>>,
+) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
+    let (pause, pauses) = watch::channel(None);
     let status: Arc<GatewayStatus> = Arc::default();
     let app = App {
         appender: Arc::new(Shared(Arc::clone(&twin))),
-        peers: Arc::new(Shared(Arc::clone(&twin))),
+        peers: peers.unwrap_or_else(|| Arc::new(Shared(Arc::clone(&twin)))),
         wishes: Arc::new(Shared(Arc::clone(&twin))),
         recent: Mutex::default(),
         dead_letters: DeadLetters::new(Box::new(Arc::clone(&shelf)), Names { prefix: "t.".to_owned() }),
         phase,
+        pause: pauses,
         status: Arc::clone(&status),
         generator,
         events: super::events::Events::default(),
     };
     let app = Arc::new(app);
-    Gateway { router: router::router(Arc::clone(&app)), app, twin, shelf, phase: sender, status }
+    Gateway { router: router::router(Arc::clone(&app)), app, twin, shelf, phase: sender, pause, status }
 }
 
 /// An answer, read.
@@ -239,8 +259,12 @@ async fn read(response: Response) -> Got {
 }
 
 impl Gateway {
+    /// Whatever a test asks: a problem that it is answered has to be one that the operation is described with.
     async fn send(&self, request: Request<Body>) -> Got {
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        let operation = codes::operation(request.method(), request.uri().path());
+        let got = read(self.router.clone().oneshot(request).await.unwrap()).await;
+        codes::assert_described(operation.as_deref(), &got);
+        got
     }
 
     async fn get(&self, path: &str) -> Got {

@@ -11,9 +11,7 @@ use tokio::sync::OnceCell;
 use tracing::info;
 
 use crate::args::{PhaseSource, PipelineRef, PodArgs};
-
-/// Who writes the wish, as the resource's managed fields show it.
-const FIELD_MANAGER: &str = "kpay-gateway";
+use crate::pod::pause::GATEWAY_MANAGER;
 
 /// A wish, with who has it and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +71,7 @@ impl Wishes for Resource {
         async move {
             let client = self.client.get_or_try_init(Client::try_default).await?;
             let api: Api<PaymentPipeline> = Api::namespaced(client.clone(), &self.pipeline.namespace);
-            let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let params = PatchParams { field_manager: Some(GATEWAY_MANAGER.to_owned()), ..PatchParams::default() };
             api.patch(&self.pipeline.name, &params, &Patch::Merge(patch(&wish))).await?;
             info!(desired = ?wish.desired, holder = wish.holder, reason = wish.reason, "patched the pipeline");
             Ok(())

@@ -56,6 +56,7 @@ impl Peers for LocalPeers {
                     queries.accounts(partition, after, limit).await
                 }
                 Listing::Ledger(query) => queries.ledger(query).await,
+                Listing::Holds(query) => queries.holds(query).await,
             })
         }
         .boxed()

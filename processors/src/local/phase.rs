@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::Local;
 use super::pipeline::Source;
 use super::wish::Kept;
+use crate::pod::pause::Pause;
 use crate::pod::phase::Learned;
 
 /// Between two looks at the file and, while a phase waits for something, at the stages.
@@ -35,6 +36,7 @@ pub(super) struct Tell {
     pub(super) learn: watch::Sender<Option<Learned>>,
     pub(super) gates: Vec<Arc<Gate>>,
     pub(super) policy: watch::Sender<Arc<Policy>>,
+    pub(super) pause: watch::Sender<Option<Arc<Pause>>>,
 }
 
 /// Follows the file, what was wished since by the gateway, and the facts, and tells the stages of each new phase. Ends only with the process.
@@ -46,7 +48,7 @@ pub(super) async fn drive(
     progress: Progress,
     tell: Tell,
 ) {
-    let Tell { learn, gates, policy } = tell;
+    let Tell { learn, gates, policy, pause } = tell;
     let (mut phase, mut epoch) = (None, 0_u64);
     let mut late = Late::default();
     // The wish whose drain took too long and was given up.
@@ -60,7 +62,8 @@ pub(super) async fn drive(
             }
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
-        let desired = desired(&source, &pipeline, wished.borrow().as_ref());
+        let (desired, wants) = desired(&source, &pipeline, wished.borrow().as_ref());
+        pause.send_if_modified(|known| std::mem::replace(known, wants.clone()) != wants);
         let (mut facts, blockers) = facts(phase, epoch, &stages, &progress);
         late.look(phase, &blockers);
         facts.late = late.than(pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout);
@@ -91,9 +94,16 @@ pub(super) async fn drive(
     }
 }
 
-/// The last change wins.
-fn desired(source: &Source, pipeline: &ValidatedPipeline, wished: Option<&Kept>) -> DesiredPhase {
-    wished.filter(|kept| source.is_older_than(kept.file)).map_or(pipeline.desired, |kept| kept.desired_phase)
+/// The last change wins. A file tells neither who nor why.
+fn desired(
+    source: &Source,
+    pipeline: &ValidatedPipeline,
+    wished: Option<&Kept>,
+) -> (DesiredPhase, Option<Arc<Pause>>) {
+    let wished = wished.filter(|kept| source.is_older_than(kept.file));
+    let desired = wished.map_or(pipeline.desired, |kept| kept.desired_phase);
+    let pause = wished.filter(|_| desired != DesiredPhase::Running).map(|kept| Arc::new(kept.pause()));
+    (desired, pause)
 }
 
 /// The wish, the limits and the rules are followed at once; the log is as it was made, and the stages as they were

@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use futures::future::{BoxFuture, FutureExt};
+use jiff::Timestamp;
 use kpay_crds::DesiredPhase;
+use kpay_streams::clock::now_ms;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::info;
 
 use super::pipeline::{Written, written};
 use crate::gateway::wish::{Wish, WishError, Wishes};
+use crate::pod::pause::Pause;
 
 /// In the data folder.
 const FILE: &str = "desired-phase.json";
@@ -27,8 +30,19 @@ pub(super) struct Kept {
     pub(super) desired_phase: DesiredPhase,
     holder: Option<String>,
     reason: Option<String>,
+    /// When it was made, in milliseconds since 1970 UTC; an older release did not tell.
+    #[serde(default)]
+    at_ms: Option<i64>,
     /// The pipeline's file when the wish was made; null without a file.
     pub(super) file: Option<Written>,
+}
+
+impl Kept {
+    /// Who wants it, and why.
+    pub(super) fn pause(&self) -> Pause {
+        let since = self.at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        Pause { by: self.holder.clone(), reason: self.reason.clone(), since }
+    }
 }
 
 /// Keeps the newest wish.
@@ -64,7 +78,7 @@ impl Wishes for Folder {
             let (folder, pipeline) = (self.path.clone(), self.pipeline.clone());
             let write = move || {
                 let file = pipeline.as_deref().and_then(written);
-                let kept = Kept { desired_phase: desired, holder, reason, file };
+                let kept = Kept { desired_phase: desired, holder, reason, at_ms: Some(now_ms()), file };
                 write(&folder, &kept).map(|()| kept)
             };
             let kept = tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other)??;

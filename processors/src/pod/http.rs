@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::pod::control::PodControl;
-use crate::pod::pages::LedgerQuery;
+use crate::pod::pages::{HoldsQuery, LedgerQuery, Place};
 use crate::pod::queries::{Answer, Queries};
 
 /// The longest that a peer may wait for an outcome.
@@ -38,6 +38,7 @@ pub fn router(control: Arc<PodControl>, queries: Queries) -> Router {
         .route("/internal/v1/accounts", get(accounts))
         .route("/internal/v1/accounts/{id}", get(account))
         .route("/internal/v1/accounts/{id}/ledger", get(ledger))
+        .route("/internal/v1/holds", get(holds))
         .route("/internal/v1/payments/{id}", get(payment))
         .with_state(queries);
     base(control).merge(internal)
@@ -124,6 +125,23 @@ async fn ledger(
 ) -> Response {
     let LedgerPage { from, limit, newest_first } = page;
     respond(queries.ledger(LedgerQuery { account, from, limit, newest_first }).await)
+}
+
+#[derive(Debug, Deserialize)]
+struct HoldsPage {
+    partition: i32,
+    after: Option<String>,
+    limit: usize,
+}
+
+async fn holds(State(queries): State<Queries>, Query(page): Query<HoldsPage>) -> Response {
+    let HoldsPage { partition, after, limit } = page;
+    let after = match after.as_deref().map(Place::parse) {
+        Some(None) => return StatusCode::BAD_REQUEST.into_response(),
+        Some(after) => after,
+        None => None,
+    };
+    respond(queries.holds(HoldsQuery { partition, after, limit }).await)
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,16 +1,21 @@
-//! Interactive queries for lists: the accounts of a partition, the ledger of an account. Only I/O.
+//! Interactive queries for lists: the accounts and the held payments of a partition, the ledger of an account. Only I/O.
 //!
-//! A page of accounts costs one pass over the partition's table, whatever the limit: its order is by hash, and a page is
-//! the next ids after the cursor. The pass holds the table's lock for reading, so a commit of that partition waits for
-//! it: some milliseconds for 100,000 accounts.
+//! A page of accounts or holds costs one pass over the partition's table, whatever the limit: its order is by hash, and a
+//! page is the next ones after the cursor. The pass holds the table's lock for reading, so a commit of that partition waits
+//! for it: some milliseconds for 100,000 accounts.
 
-use std::collections::{BinaryHeap, VecDeque};
+mod holds;
+mod next;
+
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kpay_domain::{Account, AccountId, LedgerEntry};
+use kpay_domain::{AccountId, LedgerEntry};
 use serde_json::{Value, json};
 
+pub use self::holds::{HoldsQuery, Place};
+use self::next::Next;
 use super::queries::{Answer, Queries, account_json, bytes};
 use crate::names::StageName;
 use crate::scan::Scan;
@@ -52,14 +57,16 @@ impl Queries {
         }
         let (accounts, partitions) = (self.accounts.clone(), self.input_partitions);
         let page = tokio::task::spawn_blocking(move || {
-            let mut next = NextIds::new(&after, limit.clamp(1, PAGE_MAX));
-            accounts.each(partition, &mut |id, account| next.see(id, account));
+            let mut next = Next::new(AccountId::new(&after).ok(), limit.clamp(1, PAGE_MAX));
+            if !accounts.each(partition, &mut |id, account| next.see(id, account)) {
+                return Answer::Elsewhere;
+            }
             let (page, more) = next.page();
             let page: Vec<Value> =
                 page.iter().map(|(id, account)| account_json(id.as_str(), account)).collect();
-            bytes(&json!({"partitions": partitions, "accounts": page, "more": more}))
+            Answer::Found(bytes(&json!({"partitions": partitions, "accounts": page, "more": more})))
         });
-        page.await.map_or(Answer::Later, Answer::Found)
+        page.await.unwrap_or(Answer::Later)
     }
 
     /// Entries of an account, and where to go on; there may be none in what was looked at.
@@ -90,57 +97,6 @@ impl Queries {
             }
             Err(_) => Answer::Later,
         }
-    }
-}
-
-/// The smallest ids above one, of ids that come in any order. Keeps no more than a page of them.
-struct NextIds<'a> {
-    after: &'a str,
-    limit: usize,
-    /// The largest on top.
-    kept: BinaryHeap<ById>,
-    more: bool,
-}
-
-#[derive(PartialEq, Eq)]
-struct ById(AccountId, Account);
-
-impl Ord for ById {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.as_str().cmp(other.0.as_str())
-    }
-}
-
-impl PartialOrd for ById {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<'a> NextIds<'a> {
-    fn new(after: &'a str, limit: usize) -> Self {
-        Self { after, limit, kept: BinaryHeap::new(), more: false }
-    }
-
-    fn see(&mut self, id: &AccountId, account: &Account) {
-        if id.as_str() <= self.after {
-            return;
-        }
-        if self.kept.len() < self.limit {
-            self.kept.push(ById(id.clone(), account.clone()));
-            return;
-        }
-        self.more = true;
-        if let Some(mut largest) = self.kept.peek_mut()
-            && id.as_str() < largest.0.as_str()
-        {
-            *largest = ById(id.clone(), account.clone());
-        }
-    }
-
-    fn page(self) -> (Vec<(AccountId, Account)>, bool) {
-        let page = self.kept.into_sorted_vec().into_iter().map(|ById(id, account)| (id, account)).collect();
-        (page, self.more)
     }
 }
 
@@ -209,19 +165,23 @@ fn read_stretch(
 }
 
 fn entry_json(entry: &LedgerEntry) -> Value {
-    let at = Timestamp::from_millisecond(entry.at_ms).unwrap_or_default();
     let mut json = json!({
         "id": entry.id.as_str(),
         "kind": entry.kind.as_str(),
         "amount": {"value": entry.amount.minor, "currency": entry.amount.currency.as_str()},
         "balance": entry.balance_minor,
         "version": entry.version,
-        "at": at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        "at": rfc3339(entry.at_ms),
     });
     if let (Some(counterparty), Value::Object(fields)) = (&entry.counterparty, &mut json) {
         fields.insert("counterparty".to_owned(), counterparty.as_str().into());
     }
     json
+}
+
+fn rfc3339(at_ms: i64) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::args::{PhaseSource, PipelineRef, PodArgs};
+use crate::pod::pause::Pause;
 
 /// What the resource says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,12 @@ pub struct Learning {
     pub phase: watch::Receiver<Option<Learned>>,
     /// What payments are judged by.
     pub policy: watch::Receiver<Arc<Policy>>,
+    /// Who wants it not to run.
+    pub pause: Pausing,
 }
+
+/// Who wants the pipeline not to run, and why; `None` when it shall run, or nothing was learned.
+pub type Pausing = watch::Receiver<Option<Arc<Pause>>>;
 
 /// Starts learning. An API server that goes away changes nothing.
 pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
@@ -107,6 +113,7 @@ fn terms_of(path: &Path) -> anyhow::Result<Terms> {
 struct Teacher {
     phase: watch::Sender<Option<Learned>>,
     policy: watch::Sender<Arc<Policy>>,
+    pause: watch::Sender<Option<Arc<Pause>>>,
     /// The newest spec that was looked at.
     generation: Option<i64>,
     /// Whether there were ever any terms that are right, and their rate.
@@ -118,8 +125,10 @@ impl Teacher {
     fn new(learned: Option<Learned>, policy: Policy) -> (Self, Learning) {
         let (phase, phases) = watch::channel(learned);
         let (policy, policies) = watch::channel(Arc::new(policy));
-        let teacher = Self { phase, policy, generation: None, has_terms: false, intake_per_second: None };
-        (teacher, Learning { phase: phases, policy: policies })
+        let (pause, pauses) = watch::channel(None);
+        let teacher =
+            Self { phase, policy, pause, generation: None, has_terms: false, intake_per_second: None };
+        (teacher, Learning { phase: phases, policy: policies, pause: pauses })
     }
 
     /// The terms first, so that no payment is judged without them. While there were never any that are right, nothing
@@ -137,6 +146,7 @@ impl Teacher {
                 }
             }
         }
+        self.pause.send_replace(Pause::of(resource).map(Arc::new));
         if !self.has_terms {
             return;
         }

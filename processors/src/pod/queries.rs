@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kpay_domain::fingerprint::id_hash;
-use kpay_domain::{Account, Intake, Outcome, confirmed};
+use kpay_domain::{Account, Intake, Outcome, Policy, confirmed};
 use kpay_kafka::partition::partition_of;
 use kpay_streams::control::PartitionState;
 use kpay_streams::record::Record;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::ids::{CommittedIds, Known};
 use crate::lookup::Lookup;
 use crate::names::StageName;
 use crate::pod::control::Reports;
 use crate::scan::Scan;
-use crate::stage::account::Accounts;
+use crate::stage::account::{Accounts, Holds};
 use crate::stage::inflight;
 
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,6 +32,9 @@ pub struct Queries {
     pub(crate) reports: Reports,
     pub(crate) ids: Arc<CommittedIds>,
     pub(crate) accounts: Arc<Accounts>,
+    pub(crate) holds: Arc<Holds>,
+    /// Has the messages of the rules that hold.
+    pub(crate) policy: watch::Receiver<Arc<Policy>>,
     pub(crate) lookup: Option<Arc<dyn Lookup>>,
     pub(crate) ledger: Option<Arc<dyn Scan>>,
 }

@@ -121,6 +121,8 @@ impl<L: Logs> Stage<L> {
             reports: self.reports.clone(),
             ids: Arc::clone(&self.ids),
             accounts: Arc::clone(&self.accounts),
+            holds: Arc::clone(&self.holds),
+            policy: self.plan.policy.clone(),
             lookup: self.lookup.clone(),
             ledger: self.ledger.clone(),
         }

@@ -48,14 +48,14 @@ impl<K: Eq + Hash, V: Clone> Committed<K, V> {
         self.len() == 0
     }
 
-    /// Shows every key of a partition to `visit`.
-    pub fn each(&self, partition: i32, visit: &mut dyn FnMut(&K, &V)) {
+    /// Shows every key of a partition to `visit`; false when the partition is not held here.
+    pub fn each(&self, partition: i32, visit: &mut dyn FnMut(&K, &V)) -> bool {
         let table = self.partitions.read().get(&partition).map(Arc::clone);
-        if let Some(table) = table {
-            for (key, value) in table.read().iter() {
-                visit(key, value);
-            }
+        let Some(table) = table else { return false };
+        for (key, value) in table.read().iter() {
+            visit(key, value);
         }
+        true
     }
 }
 

@@ -18,7 +18,7 @@ const REQUIREMENTS: &str = "e2e/fuzz/requirements.txt";
 
 /// What is checked of every answer. Off, with the reason:
 /// - `positive_data_acceptance`, `negative_data_rejection`: the API is stricter than a schema can say
-///   (currencies that exist, bounds in bytes, no field that is not known) and laxer (an empty text is as good as none).
+///   (currencies that exist, bounds in bytes, no field that is not known) and laxer (an empty text that is no id is as good as none).
 /// - `missing_required_header`, `ignored_auth`, `object_level_authorization`: there is no required header and no login.
 /// - `use_after_free`: nothing can be deleted.
 /// - `ensure_resource_availability`: what was accepted may yet be rejected.

@@ -266,8 +266,10 @@ fn bad_id(field: &'static str, error: IdError) -> Malformed {
     Malformed::new("id_invalid", field, error.to_string())
 }
 
+/// `None` only when it is absent. An empty one is a mistake of the sender's: with another id in its place, the same bytes
+/// sent again would be another payment.
 fn payment_id(field: &'static str, raw: Option<&RawValue>) -> Result<Option<PaymentId>, Malformed> {
-    let text = filled(field, raw)?;
+    let text = raw.map(|raw| text(field, raw)).transpose()?;
     text.map(|text| PaymentId::new(&text).map_err(|error| bad_id(field, error))).transpose()
 }
 

@@ -71,7 +71,9 @@ fn every_error_of_a_payment_names_its_field() {
     let table = [
         (set("id", "a b".into()), "id_invalid", "id"),
         (set("id", 5.into()), "field_type", "id"),
-        (set("id", "".into()), "field_missing", "id"),
+        (set("id", "".into()), "id_invalid", "id"),
+        (set("id", serde_json::Value::Null), "field_missing", "id"),
+        (set("from", "".into()), "field_missing", "from"),
         (set("from", serde_json::Value::Null), "field_missing", "from"),
         (set("from", "é".into()), "id_invalid", "from"),
         (set("to", "x".repeat(65).into()), "id_invalid", "to"),
@@ -171,6 +173,8 @@ fn an_opening_has_an_id_of_its_own() {
         |body: &str| parse(body.as_bytes(), JSON, Some("account.open")).unwrap().id().as_str().to_owned();
     assert_eq!(opened(r#"{"id":"alice"}"#), "open:alice");
     assert_eq!(opened(r#"{"id":"alice","commandId":"c-9"}"#), "c-9");
+    let empty = wrong(r#"{"id":"alice","commandId":""}"#, Some("account.open"));
+    assert_eq!(empty, ("id_invalid", "commandId"));
 }
 
 #[test]
@@ -179,6 +183,9 @@ fn the_gateway_fills_in_what_the_path_says() {
     let without = payment(|body| body["id"] = serde_json::Value::Null);
     assert_eq!(payment_from_json(without.as_bytes(), Some(id.clone())).unwrap().id(), &id);
     assert_eq!(payment_from_json(payment(|_| ()).as_bytes(), Some(id.clone())).unwrap().id().as_str(), "p-1");
+    let empty = payment(|body| body["id"] = "".into());
+    let empty = payment_from_json(empty.as_bytes(), Some(id.clone())).unwrap_err();
+    assert_eq!((empty.code, empty.field), ("id_invalid", "id"), "no other id stands in for it");
     let alice = AccountId::new("alice").unwrap();
     let funding =
         fund_from_json(br#"{"amount":{"value":5,"currency":"USD"}}"#, Some(alice.clone()), Some(id.clone()));

@@ -2,11 +2,17 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const START_MS = 60_000;
+const RESOURCE = `apiVersion: kpay.dev/v1alpha1
+kind: PaymentPipeline
+metadata: {name: payments}
+spec:
+  kafka: {bootstrapServers: none:9092}
+`;
 
 function needed(name: string): string {
   const value = process.env[name];
@@ -23,9 +29,15 @@ export class Kpay {
     private readonly said: () => string,
   ) {}
 
-  static async start(): Promise<Kpay> {
+  /** With `spec`, lines of the resource's, the pipeline is not everything at its default. */
+  static async start(spec?: string): Promise<Kpay> {
     const folder = await mkdtemp(join(tmpdir(), "kpay-page-"));
     const args = ["local", "--listen", "127.0.0.1:0", "--data-dir", join(folder, "data")];
+    if (spec !== undefined) {
+      const file = join(folder, "pipeline.yaml");
+      await writeFile(file, RESOURCE + spec);
+      args.push("--file", file);
+    }
     const child = spawn(needed("KPAY_BIN"), args, { stdio: ["ignore", "ignore", "pipe"] });
     const { promise, resolve, reject } = resolvers<string>();
     let said = "";

@@ -66,6 +66,7 @@ test("pause and resume by the buttons, and the phase follows", async () => {
     await dialog.waitFor({ state: "detached" });
     await phase("Paused");
     assert.equal((await made.kpay.get("/v1/pipeline")).phase, "Paused");
+    await page.locator("#phase-note", { hasText: /^by tester since .+: a test$/ }).waitFor();
     const amount = { value: 5, currency: "USD" };
     await made.kpay.post("/v1/payments", { id: "while-paused", from: "alice", to: "bob", amount });
     await page
@@ -78,6 +79,7 @@ test("pause and resume by the buttons, and the phase follows", async () => {
     await page.getByRole("button", { name: "Resume" }).click();
     await phase("Running");
     await page.locator("[data-payment=while-paused][data-status=confirmed]").waitFor();
+    await page.locator("#phase-note", { hasText: /^$/ }).waitFor({ state: "attached" });
   });
 });
 

@@ -9,11 +9,11 @@ export interface World {
   browser: Browser;
 }
 
-/** One pipeline and one browser for the tests of a file. */
-export function world(): World {
+/** One pipeline, with `spec` in its resource, and one browser for the tests of a file. */
+export function world(spec?: string): World {
   const made = {} as World;
   before(async () => {
-    made.kpay = await Kpay.start();
+    made.kpay = await Kpay.start(spec);
     made.browser = await chromium.launch({
       executablePath: process.env.KPAY_CHROMIUM ?? "/usr/bin/chromium",
       // Root may not use the sandbox; what is opened is our own.

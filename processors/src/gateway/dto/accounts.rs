@@ -20,6 +20,7 @@ pub struct NewAccount {
     #[schema(example = 100_000, minimum = 0)]
     pub funding: Option<i64>,
     /// The idempotency key; `open:<id>` when it is left out.
+    #[schema(example = "open:alice", pattern = "^[A-Za-z0-9._:-]{1,64}$")]
     pub command_id: Option<String>,
     /// When it happened at the caller, in milliseconds since 1970 UTC.
     pub occurred_at_ms: Option<i64>,

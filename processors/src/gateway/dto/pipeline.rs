@@ -137,6 +137,19 @@ pub struct PipelineView {
     pub in_flight: Option<Sum>,
     /// Confirmed payments of this day (UTC).
     pub confirmed_today: Option<Sum>,
+    /// Who wants it not to run: as the gateway was told, else the program that wrote it into the resource, such as
+    /// `kubectl-patch`. Absent, as the two below, when it shall run, or nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "alice")]
+    pub paused_by: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "month's end")]
+    pub reason: Option<String>,
+    /// Since when that is wanted: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub since: Option<String>,
 }
 
 /// The pipeline as a whole, with what it does at this moment.

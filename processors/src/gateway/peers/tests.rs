@@ -8,6 +8,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::pod::pages::{HoldsQuery, LedgerQuery, Place};
 
 fn controls(partitions: i32, pods: &[&str]) -> Controls {
     let pods = pods.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
@@ -106,6 +107,14 @@ async fn a_list_is_asked_of_the_owner_of_its_partition() {
     assert_eq!(peers.list(Listing::Ledger(ledger(Some(3)))).await, found(path));
     let path = "/internal/v1/accounts/a/ledger?limit=7&newestFirst=true";
     assert_eq!(peers.list(Listing::Ledger(ledger(None))).await, found(path));
+    let holds = |partition, after: Option<&str>| {
+        let after = after.map(|after| Place::parse(after).unwrap());
+        Listing::Holds(HoldsQuery { partition, after, limit: 7 })
+    };
+    let path = "/internal/v1/holds?partition=0&limit=7&after=5.p:1";
+    assert_eq!(peers.list(holds(0, Some("5.p:1"))).await, found(path));
+    assert_eq!(peers.list(holds(0, None)).await, found("/internal/v1/holds?partition=0&limit=7"));
+    assert_eq!(peers.list(holds(1, None)).await, Ok(Answer::Unknown));
 }
 
 #[tokio::test]

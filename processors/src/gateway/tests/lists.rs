@@ -72,6 +72,9 @@ async fn a_parameter_that_is_wrong_is_named_and_nobody_is_asked() {
         ("/v1/accounts/alice/ledger?after=a17&order=desc", "parameter_invalid", "after"),
         ("/v1/accounts/alice/ledger?after=a-1", "parameter_invalid", "after"),
         ("/v1/accounts/alice/ledger?order=newest", "parameter_invalid", "order"),
+        ("/v1/holds?limit=0", "parameter_invalid", "limit"),
+        ("/v1/holds?after=p-1", "parameter_invalid", "after"),
+        ("/v1/holds?rule=big", "parameter_unknown", "rule"),
     ];
     for (path, code, field) in table {
         gateway.get(path).await.assert_problem(400, code, Some(field));

@@ -92,6 +92,48 @@ async fn a_copy_gets_the_first_answer_and_is_not_appended_again() {
 }
 
 #[tokio::test]
+async fn a_copy_that_waits_gets_the_outcome_that_is_there() {
+    let gateway = gateway();
+    gateway.post("/v1/payments", P1).await;
+    gateway.answers(StageName::Confirmed, "p-1", Ok(found(&json!({"id": "p-1", "status": "rejected"}))));
+    let copy = gateway.post("/v1/payments", P1).await;
+    assert_eq!(
+        (copy.status, &copy.json()["status"]),
+        (StatusCode::ACCEPTED, &json!("accepted")),
+        "as before"
+    );
+    let copy = gateway.post_prefer("/v1/payments", P1, Some("wait=1")).await;
+    assert_eq!((copy.status, &copy.json()["status"]), (StatusCode::OK, &json!("rejected")));
+    assert_eq!(gateway.appended(), ["p-1"]);
+}
+
+#[tokio::test]
+async fn an_id_that_is_given_and_empty_is_refused_wherever_it_may_be_left_out() {
+    let gateway = gateway();
+    let paid = json!({
+        "id": "p-9", "status": "confirmed", "from": "alice", "to": "bob",
+        "amount": {"value": 5, "currency": "USD"}, "timeline": [],
+        "hold": {"rule": "big", "expiresAt": "2026-11-30T12:00:00.000Z"},
+    });
+    gateway.answers(StageName::Confirmed, "p-9", Ok(found(&paid)));
+    for (path, body, field) in [
+        ("/v1/payments", P1.replace("p-1", ""), "id"),
+        ("/v1/payments/p-9/refund", r#"{"id":""}"#.to_owned(), "id"),
+        ("/v1/payments/p-9/release", r#"{"id":"","by":"carol","why":"asked"}"#.to_owned(), "id"),
+        ("/v1/payments/p-9/refuse", r#"{"id":"","by":"carol","why":"asked"}"#.to_owned(), "id"),
+        ("/v1/accounts", r#"{"id":"alice","commandId":""}"#.to_owned(), "commandId"),
+        ("/v1/accounts/alice/fund", r#"{"id":"","amount":{"value":1}}"#.to_owned(), "id"),
+        ("/v1/accounts/alice/limits", r#"{"id":"","limits":{}}"#.to_owned(), "id"),
+        ("/v1/accounts/alice/freeze", r#"{"id":""}"#.to_owned(), "id"),
+        ("/v1/accounts/alice/unfreeze", r#"{"id":""}"#.to_owned(), "id"),
+        ("/v1/accounts/alice/close", r#"{"id":""}"#.to_owned(), "id"),
+    ] {
+        gateway.post(path, body).await.assert_problem(400, "id_invalid", Some(field));
+    }
+    assert_eq!(gateway.appended(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_copy_by_way_of_another_gateway_is_known_to_the_inflight_stage() {
     let first = gateway();
     first.post("/v1/payments", P1).await;

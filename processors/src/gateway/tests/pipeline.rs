@@ -36,6 +36,21 @@ async fn the_pipeline_shows_live_sums_and_null_for_what_is_unknown() {
     assert_eq!(gateway.get("/v1/metrics/totals").await.json(), totals);
 }
 
+#[tokio::test]
+async fn a_pause_is_told_with_who_why_and_since_when_and_only_while_it_is_wanted() {
+    let gateway = gateway();
+    let (by, reason) = (Some("alice".to_owned()), Some("month's end".to_owned()));
+    let since = Some("2026-11-23T12:00:00Z".parse().unwrap());
+    gateway.pause.send_replace(Some(Arc::new(Pause { by, reason, since })));
+    let told = |got: &Got| ["pausedBy", "reason", "since"].map(|field| got.json().get(field).cloned());
+    assert_eq!(told(&gateway.get("/v1/pipeline").await), [None, None, None], "it shall run again");
+    gateway.phase.send_replace(Some(Learned { desired: DesiredPhase::Paused, ..learned(Phase::Draining) }));
+    let all = ["alice", "month's end", "2026-11-23T12:00:00.000Z"].map(|text| Some(json!(text)));
+    assert_eq!(told(&gateway.get("/v1/pipeline").await), all);
+    gateway.pause.send_replace(None);
+    assert_eq!(told(&gateway.get("/v1/pipeline").await), [None, None, None], "nobody said");
+}
+
 fn wish(desired: DesiredPhase, holder: Option<&str>, reason: Option<&str>) -> Wish {
     Wish { desired, holder: holder.map(str::to_owned), reason: reason.map(str::to_owned) }
 }
@@ -47,10 +62,13 @@ async fn a_pause_is_a_wish_with_who_and_why_and_a_resume_is_one_too() {
     let got = gateway.post("/v1/pipeline/pause", body).await;
     assert_eq!(got.status, StatusCode::ACCEPTED);
     assert_eq!((&got.json()["phase"], &got.json()["desiredPhase"]), (&json!("Running"), &json!("Paused")));
+    assert_eq!((&got.json()["pausedBy"], &got.json()["reason"]), (&json!("alice"), &json!("month's end")));
+    assert!(got.json()["since"].is_string());
     let bare = Request::post("/v1/pipeline/pause").body(Body::empty()).unwrap();
     assert_eq!(gateway.send(bare).await.status, StatusCode::ACCEPTED, "a body is not needed");
     let got = gateway.post("/v1/pipeline/resume", "").await;
     assert_eq!((got.status, &got.json()["desiredPhase"]), (StatusCode::ACCEPTED, &json!("Running")));
+    assert!(got.json().get("pausedBy").is_none() && got.json().get("since").is_none(), "{}", got.text);
     let expected = [
         wish(DesiredPhase::Paused, Some("alice"), Some("month's end")),
         wish(DesiredPhase::Paused, None, None),

@@ -1,8 +1,12 @@
 //! Pages over a table and a ledger in memory.
 
-use kpay_domain::{AccountStatus, Currency, EntryKind, Money, Outflow, PaymentId};
+use kpay_domain::{
+    Account, AccountStatus, Attributes, Currency, EntryKind, HeldPayment, Hold, Money, Outflow, Payment,
+    PaymentId, Reference, RuleAction, RuleName, RuleSource, Rules,
+};
 use kpay_streams::record::{NoHeaders, Record};
 
+use super::holds::hold_json;
 use super::*;
 
 fn account() -> Account {
@@ -12,7 +16,7 @@ fn account() -> Account {
 
 /// The ids of a page, of accounts that come in a scattered order.
 fn page(after: &str, limit: usize) -> (Vec<String>, bool) {
-    let mut next = NextIds::new(after, limit);
+    let mut next = Next::new(AccountId::new(after).ok(), limit);
     for number in 0..100_u32 {
         next.see(&AccountId::new(&format!("a{:02}", number * 37 % 100)).unwrap(), &account());
     }
@@ -27,6 +31,64 @@ fn a_page_is_the_next_ids_in_order_whatever_the_order_in_which_they_come() {
     assert_eq!(page("a97", 2), (vec!["a98".into(), "a99".into()], false));
     assert_eq!(page("a97", 3), (vec!["a98".into(), "a99".into()], false));
     assert_eq!(page("a99", 3), (vec![], false));
+}
+
+fn held(id: &str, held_at_ms: i64) -> HeldPayment {
+    let payment = Payment {
+        id: PaymentId::new(id).unwrap(),
+        from: AccountId::new("alice").unwrap(),
+        to: AccountId::new("bob").unwrap(),
+        amount: Money::new(600, Currency::new("USD").unwrap()),
+        reference: Reference::new("invoice 7").unwrap(),
+        attributes: Attributes::default(),
+        occurred_at_ms: None,
+        refund: None,
+    };
+    let rule = RuleName::new("big").unwrap();
+    let hold = Hold { rule, held_at_ms, expires_at_ms: held_at_ms + 1_000, decided: None };
+    HeldPayment { payment, accepted_at_ms: 0, hold }
+}
+
+#[test]
+fn holds_come_by_their_time_and_those_of_one_moment_by_their_payment() {
+    let all = [("c", 5), ("a", 7), ("b", 5), ("d", 3)];
+    let page = |after: Option<&str>, limit| {
+        let mut next = Next::new(after.map(|after| Place::parse(after).unwrap()), limit);
+        for (id, at_ms) in all {
+            let held = held(id, at_ms);
+            next.see(&Place::new(at_ms, held.payment.id.clone()), &held);
+        }
+        let (page, more) = next.page();
+        (page.iter().map(|(place, _)| place.to_string()).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(page(None, 2), (vec!["3.d".to_owned(), "5.b".to_owned()], true));
+    assert_eq!(page(Some("5.b"), 2), (vec!["5.c".to_owned(), "7.a".to_owned()], false));
+    assert_eq!(page(Some("7.a"), 2), (vec![], false));
+    for wrong in ["", "5", "5.", ".b", "x.b", "5.b c"] {
+        assert_eq!(Place::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_hold_is_shown_with_the_message_of_its_rule_while_there_is_one() {
+    let rule = |name: &str, message: Option<&str>| RuleSource {
+        name: name.to_owned(),
+        when: "payment.amount > 500".to_owned(),
+        action: RuleAction::Hold,
+        message: message.map(str::to_owned),
+    };
+    let rules = Rules::compile(&[rule("other", Some("no")), rule("big", Some("We look at it."))]).unwrap();
+    let expected = json!({
+        "id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 600, "currency": "USD"},
+        "reference": "invoice 7", "rule": "big", "message": "We look at it.",
+        "heldAt": "2026-11-23T12:00:00.000Z", "expiresAt": "2026-11-23T12:00:01.000Z",
+    });
+    let held = held("p-1", 1_795_435_200_000);
+    assert_eq!(hold_json(&held, &rules), expected);
+    let silent = Rules::compile(&[rule("big", None)]).unwrap();
+    for rules in [silent, Rules::default()] {
+        assert_eq!(hold_json(&held, &rules).get("message"), None);
+    }
 }
 
 /// A ledger of which every `step`th record is of the account `a`, the first of them at `first`; the others are of `b`.
