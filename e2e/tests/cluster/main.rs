@@ -3,9 +3,15 @@
 //!
 //! One after the other, each in a namespace of its own.
 
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
 mod bad_input;
 mod drain;
+mod live;
 mod money;
 mod node;
+mod outcomes;
 mod owned;
+mod pods;
+mod saga;
 mod world;
