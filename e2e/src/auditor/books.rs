@@ -24,6 +24,8 @@ pub struct Raw {
     pub partition: i32,
     /// Where.
     pub offset: i64,
+    /// When: by the producer's clock, or the broker's where the topic says `LogAppendTime`.
+    pub timestamp_ms: i64,
     /// `None` for a null key.
     pub key: Option<Vec<u8>>,
     /// The bytes.
@@ -41,6 +43,7 @@ impl Raw {
         Self {
             partition: message.partition(),
             offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().unwrap_or_default().to_vec(),
             headers: headers.unwrap_or_default(),
@@ -183,7 +186,8 @@ fn stored(store: &Store, name: &str, each: &mut dyn FnMut(Raw)) -> anyhow::Resul
                 let mut headers = Vec::new();
                 record.headers.each(&mut |name, value| headers.push((name.to_owned(), value.to_vec())));
                 let key = Some(record.key.to_vec());
-                each(Raw { partition, offset, key, value: record.value.to_vec(), headers });
+                let timestamp_ms = record.timestamp_ms;
+                each(Raw { partition, offset, timestamp_ms, key, value: record.value.to_vec(), headers });
             })?;
             ensure!(found, "{name}/{partition} has no record {offset}");
         }

@@ -152,27 +152,39 @@ fn accounts(books: &Books, expected: &Expected, report: &mut Report) {
     }
 }
 
-/// One outcome an id, the same in both topics.
+/// One outcome an id, and one more of what was held, the same in both topics.
 fn outcomes(books: &Books, violations: &mut Vec<Violation>) -> BTreeMap<String, Outcome> {
-    let mut complete: BTreeMap<String, Outcome> = BTreeMap::new();
-    for outcome in &books.complete {
-        if complete.insert(outcome.id.clone(), outcome.clone()).is_some() {
-            violations.push(Violation::CompleteTwice { id: outcome.id.clone() });
+    let complete = ends(&books.complete, |id| violations.push(Violation::CompleteTwice { id }));
+    let confirmed = ends(&books.confirmed, |id| violations.push(Violation::ConfirmedTwice { id }));
+    let ids: BTreeSet<&str> = complete.keys().chain(confirmed.keys()).copied().collect();
+    for id in ids.into_iter().filter(|id| complete.get(id) != confirmed.get(id)) {
+        violations.push(Violation::Disagree { id: id.to_owned() });
+    }
+    complete.into_iter().map(|(id, end)| (id.to_owned(), end.last.clone())).collect()
+}
+
+/// What a topic says of an id.
+#[derive(PartialEq)]
+struct End<'a> {
+    held: bool,
+    last: &'a Outcome,
+}
+
+/// The outcomes of a topic by id; `twice` is told of each that has one too many.
+fn ends(outcomes: &[Outcome], mut twice: impl FnMut(String)) -> BTreeMap<&str, End<'_>> {
+    let mut ends: BTreeMap<&str, End<'_>> = BTreeMap::new();
+    for last in outcomes {
+        let held = last.ending == Ending::Held;
+        let before = ends.insert(&last.id, End { held, last });
+        // The records of an id lie in one partition, so the hold comes before its end.
+        if before.as_ref().is_some_and(|before| held || before.last.ending != Ending::Held) {
+            twice(last.id.clone());
+        }
+        if let (Some(before), Some(end)) = (before, ends.get_mut(last.id.as_str())) {
+            end.held |= before.held;
         }
     }
-    let mut confirmed: BTreeMap<&str, &Outcome> = BTreeMap::new();
-    for outcome in &books.confirmed {
-        if confirmed.insert(&outcome.id, outcome).is_some() {
-            violations.push(Violation::ConfirmedTwice { id: outcome.id.clone() });
-        }
-        if complete.get(&outcome.id) != Some(outcome) {
-            violations.push(Violation::Disagree { id: outcome.id.clone() });
-        }
-    }
-    for id in complete.keys().filter(|id| !confirmed.contains_key(id.as_str())) {
-        violations.push(Violation::Disagree { id: id.clone() });
-    }
-    complete
+    ends
 }
 
 /// The two sides of each payment, against each other and against the outcome.
@@ -230,13 +242,14 @@ fn agree(outcome: &Outcome, sides: &BTreeMap<Kind, &Entry>, violations: &mut Vec
     let truth = match (&outcome.payment, outcome.ending) {
         (Some(_), Ending::Confirmed) => kinds == [Kind::Debit, Kind::Credit],
         (Some(_), Ending::Reversed) => kinds == [Kind::Debit, Kind::Reverse],
+        (None, Ending::Confirmed) if outcome.decides => kinds.is_empty(),
         (None, Ending::Confirmed) => {
             matches!(kinds[..], [Kind::Opened | Kind::Funded | Kind::Status])
         }
-        (_, Ending::Rejected) => kinds.is_empty(),
-        (None, Ending::Reversed) => false,
+        (Some(_), Ending::Held) | (_, Ending::Rejected) => kinds.is_empty(),
+        (None, Ending::Reversed | Ending::Held) => false,
     };
-    let reason = (outcome.ending == Ending::Confirmed) == outcome.reason.is_empty();
+    let reason = matches!(outcome.ending, Ending::Confirmed | Ending::Held) == outcome.reason.is_empty();
     let moved = match (&outcome.payment, sides.get(&Kind::Debit)) {
         (Some(paid), Some(debit)) => {
             paid.from == debit.account

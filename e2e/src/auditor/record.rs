@@ -17,7 +17,7 @@ pub enum Kind {
     Credit,
     /// A payment came back.
     Reverse,
-    /// The account was frozen, unfrozen or closed.
+    /// The account was frozen, unfrozen or closed, or got limits.
     Status,
 }
 
@@ -56,7 +56,7 @@ impl Entry {
             3 => Kind::Debit,
             4 => Kind::Credit,
             5 => Kind::Reverse,
-            6..=8 => Kind::Status,
+            6..=9 => Kind::Status,
             _ => return Err(NotProtobuf),
         };
         Ok(Self {
@@ -83,6 +83,8 @@ pub enum Ending {
     Rejected,
     /// The money came back.
     Reversed,
+    /// Nothing moved yet; another outcome follows when it is decided.
+    Held,
 }
 
 /// A payment of an outcome.
@@ -103,32 +105,35 @@ pub struct Outcome {
     pub id: String,
     /// How it ended.
     pub ending: Ending,
-    /// Empty when confirmed.
+    /// Empty when confirmed or held.
     pub reason: String,
     /// `None` for a command.
     pub payment: Option<Paid>,
+    /// Whether it is a command that decides a held payment, which is no entry of its own.
+    pub decides: bool,
 }
 
 impl Outcome {
     /// Reads the value of a record of payment.complete.
     pub fn decode(value: &[u8]) -> Result<Self, NotProtobuf> {
         let fields = Fields::read(value)?;
-        let (id, payment) = match (fields.message(1)?, fields.message(2)?) {
+        let (id, payment, decides) = match (fields.message(1)?, fields.message(2)?) {
             (Some(payment), None) => {
                 let paid =
                     Paid { from: payment.text(2)?, to: payment.text(3)?, amount_minor: payment.signed(4) };
-                (payment.text(1)?, Some(paid))
+                (payment.text(1)?, Some(paid), false)
             }
-            (None, Some(command)) => (command.text(1)?, None),
+            (None, Some(command)) => (command.text(1)?, None, command.message(8)?.is_some()),
             _ => return Err(NotProtobuf),
         };
         let ending = match fields.number(3) {
             1 => Ending::Confirmed,
             2 => Ending::Rejected,
             3 => Ending::Reversed,
+            4 => Ending::Held,
             _ => return Err(NotProtobuf),
         };
-        Ok(Self { id, ending, reason: fields.text(4)?, payment })
+        Ok(Self { id, ending, reason: fields.text(4)?, payment, decides })
     }
 
     /// Reads the value of a record of payment.confirmed.
@@ -139,6 +144,7 @@ impl Outcome {
             "confirmed" => Ending::Confirmed,
             "rejected" => Ending::Rejected,
             "reversed" => Ending::Reversed,
+            "held" => Ending::Held,
             _ => return None,
         };
         let amount_minor = json.pointer("/amount/value").and_then(Value::as_i64);
@@ -146,7 +152,9 @@ impl Outcome {
             (Some(from), Some(to), Some(amount_minor)) => Some(Paid { from, to, amount_minor }),
             _ => None,
         };
-        Some(Self { id: text("id")?, ending, reason: text("reason").unwrap_or_default(), payment })
+        let kind = text("kind").unwrap_or_default();
+        let decides = ["payment_release", "payment_refuse", "payment_expire"].contains(&kind.as_str());
+        Some(Self { id: text("id")?, ending, reason: text("reason").unwrap_or_default(), payment, decides })
     }
 }
 

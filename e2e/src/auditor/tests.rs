@@ -30,12 +30,14 @@ fn entry(account: &str, kind: Kind, id: &str, amount_minor: i64, balance_minor: 
 }
 
 fn outcome(id: &str, ending: Ending, payment: Option<i64>) -> Outcome {
-    let reason = if ending == Ending::Confirmed { "" } else { "insufficient_funds" };
+    let reason = if matches!(ending, Ending::Confirmed | Ending::Held) { "" } else { "insufficient_funds" };
     let paid = |amount_minor| Paid { from: "a".to_owned(), to: "b".to_owned(), amount_minor };
-    Outcome { id: id.to_owned(), ending, reason: reason.to_owned(), payment: payment.map(paid) }
+    let payment = payment.map(paid);
+    Outcome { id: id.to_owned(), ending, reason: reason.to_owned(), payment, decides: false }
 }
 
-/// Two accounts with 100 each: p moves 30 from a to b, q comes back, r is rejected, one record is unreadable.
+/// Two accounts with 100 each: p moves 30 from a to b, q comes back, r is rejected, h is held and then refused by v, one
+/// record is unreadable.
 fn honest() -> (Books, Expected) {
     let outcomes = vec![
         outcome("open:a", Ending::Confirmed, None),
@@ -43,11 +45,15 @@ fn honest() -> (Books, Expected) {
         outcome("p", Ending::Confirmed, Some(30)),
         outcome("q", Ending::Reversed, Some(20)),
         outcome("r", Ending::Rejected, Some(900)),
+        outcome("h", Ending::Held, Some(10)),
+        Outcome { decides: true, ..outcome("v", Ending::Confirmed, None) },
+        outcome("h", Ending::Rejected, Some(10)),
     ];
     let received = |(offset, id): (i64, &str)| Received { at: (0, offset), id: Some(id.to_owned()) };
     let ids = ["open:a", "open:b", "p", "q", "r", "p"];
     let mut incoming: Vec<Received> = (0..).zip(ids).map(received).collect();
     incoming.push(Received { at: (0, 6), id: None });
+    incoming.extend([(7, "h"), (8, "v")].map(received));
     let books = Books {
         incoming,
         ledger: vec![
@@ -141,6 +147,15 @@ fn every_planted_fault_is_caught_by_its_name() {
         (|b, _| b.complete.push(b.complete[2].clone()), Violation::CompleteTwice { id: id("p") }),
         (|b, _| b.confirmed.push(b.confirmed[2].clone()), Violation::ConfirmedTwice { id: id("p") }),
         (|b, _| drop(b.confirmed.remove(2)), Violation::Disagree { id: id("p") }),
+        (|b, _| b.complete.push(b.complete[5].clone()), Violation::CompleteTwice { id: id("h") }),
+        (|b, _| b.confirmed.push(b.confirmed[7].clone()), Violation::ConfirmedTwice { id: id("h") }),
+        (|b, _| drop(b.confirmed.remove(5)), Violation::Disagree { id: id("h") }),
+        (|b, _| drop(b.confirmed.remove(7)), Violation::Disagree { id: id("h") }),
+        (
+            |b, _| b.ledger.push(entry("a", Kind::Debit, "h", -10, 60, 5)),
+            Violation::Untrue { id: id("h"), ending: Ending::Rejected },
+        ),
+        (|b, _| b.complete[6].decides = false, Violation::Untrue { id: id("v"), ending: Ending::Confirmed }),
         (|b, _| b.confirmed[4].reason = "account_closed".to_owned(), Violation::Disagree { id: id("r") }),
         (|_, e| e.ids.extend(["s".to_owned()]), Violation::NotSent { id: id("s") }),
         (
@@ -164,8 +179,8 @@ fn every_planted_fault_is_caught_by_its_name() {
 #[test]
 fn a_lost_payment_is_caught_also_when_it_has_a_dead_letter_of_another_record() {
     let found = caught(|books, _| {
-        books.complete.pop();
-        books.confirmed.pop();
+        books.complete.retain(|outcome| outcome.id != "r");
+        books.confirmed.retain(|outcome| outcome.id != "r");
     });
     assert_eq!(found, [Violation::Lost { id: "r".to_owned() }]);
 }

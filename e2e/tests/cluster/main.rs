@@ -3,10 +3,16 @@
 //!
 //! One after the other, each in a namespace of its own.
 
+#![allow(clippy::indexing_slicing, reason = "a test may panic")]
+
 mod bad_input;
 mod drain;
+mod live;
 mod money;
 mod node;
 mod operations;
+mod outcomes;
 mod owned;
+mod pods;
+mod saga;
 mod world;

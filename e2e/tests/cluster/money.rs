@@ -1,15 +1,10 @@
 //! Money moves once, whatever happens to the pods.
 
-use std::time::Instant;
-
-use k8s_openapi::api::core::v1::Pod;
 use kpay_e2e::load;
 use kpay_e2e::rest::{Rest, as_json};
-use kube::api::DeleteParams;
-use nix::sys::signal::Signal;
 
-use crate::node::{pod_process, process_with, signal};
-use crate::world::{WITHIN, World, turn};
+use crate::pods::kill;
+use crate::world::{World, turn};
 
 const ACCOUNTS: u64 = 200;
 const SENDERS: u64 = 4;
@@ -91,35 +86,10 @@ fn account_pods_killed_twenty_times_neither_lose_nor_double_a_payment() -> anyho
         let dice = load::spread(SEED + round);
         world.finish_some(usize::try_from(1 + dice % (EACH / 2))?)?;
         let victim = format!("payments-account-{}", dice >> 32 & 1);
-        kill(&world, &victim)?;
+        kill(&world, &[&victim])?;
     }
     let report = world.audit_with_rest()?;
     assert_eq!(report.outcomes.len(), usize::try_from(20 * EACH + ACCOUNTS)?);
     assert!(report.letters.is_empty(), "{:?}", report.letters);
     Ok(())
-}
-
-/// SIGKILL to the pod's process, and waits for the next one.
-fn kill(world: &World, pod: &str) -> anyhow::Result<()> {
-    let environment = world.environment_of(pod);
-    let old = pod_process(&environment)?;
-    signal(old, Signal::SIGKILL)?;
-    let deadline = Instant::now() + WITHIN;
-    loop {
-        if process_with(&environment).is_some_and(|new| new != old) {
-            return Ok(());
-        }
-        // The kubelet makes a container that ends often wait for minutes; a new pod need not.
-        if world.cluster.wait(world.pods().get_opt(pod))?.is_some_and(|found| waits(&found)) {
-            world.cluster.wait(world.pods().delete(pod, &DeleteParams::default().grace_period(0)))?;
-        }
-        anyhow::ensure!(Instant::now() < deadline, "{pod} did not come back");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-}
-
-fn waits(pod: &Pod) -> bool {
-    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
-    let state = containers.into_iter().flatten().filter_map(|c| c.state.as_ref()?.waiting.as_ref());
-    state.filter_map(|waiting| waiting.reason.as_deref()).any(|reason| reason == "CrashLoopBackOff")
 }

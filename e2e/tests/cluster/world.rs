@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kpay::names::{Names, StageName, TopicName};
 use kpay_crds::{PaymentPipeline, PaymentPipelineStatus};
-use kpay_domain::Intake;
-use kpay_e2e::auditor::books::Tail;
+use kpay_domain::{Intake, intake};
+use kpay_e2e::auditor::books::{Raw, Tail, records};
 use kpay_e2e::auditor::{Expected, Report, audit};
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::Rest;
@@ -30,6 +30,16 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Waits for the tests before.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Limits of a day begin anew at midnight UTC: waits for it where a test would run into it.
+pub(crate) fn not_around_midnight() {
+    const DAY_S: u64 = 86_400;
+    const TEST_S: u64 = 300;
+    let of_day = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() % DAY_S);
+    while of_day() >= DAY_S - TEST_S {
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 pub(crate) struct World {
@@ -100,13 +110,20 @@ pub(crate) fn manifest(namespace: &str) -> Value {
 impl World {
     /// Makes the namespace `<test>-<pid>` and the pipeline, and opens `accounts` accounts with [`FUNDING`] each.
     pub(crate) fn start(test: &str, accounts: u64) -> anyhow::Result<Self> {
+        Self::start_with(test, accounts, &json!({}))
+    }
+
+    /// As [`World::start`], with fields of the spec that are not at their defaults.
+    pub(crate) fn start_with(test: &str, accounts: u64, spec: &Value) -> anyhow::Result<Self> {
         let cluster = Cluster::open()?;
         let kafka =
             std::env::var("KPAY_KAFKA").context("KPAY_KAFKA is not set: cargo xtask test --tier cluster")?;
         let namespace = format!("{test}-{}", std::process::id());
         make_namespace(&cluster, &namespace)?;
         let pipelines: Api<PaymentPipeline> = Api::namespaced(cluster.client.clone(), &namespace);
-        let pipeline: PaymentPipeline = serde_json::from_value(manifest(&namespace))?;
+        let mut manifest = manifest(&namespace);
+        merge(&mut manifest["spec"], spec);
+        let pipeline: PaymentPipeline = serde_json::from_value(manifest)?;
         cluster.wait(pipelines.create(&PostParams::default(), &pipeline))?;
         cluster.until("the pipeline is Running", |cluster| {
             let status = cluster.wait(pipelines.get_status(NAME))?.status.unwrap_or_default();
@@ -146,8 +163,26 @@ impl World {
 
     /// As `kubectl patch pp payments --type merge`.
     pub(crate) fn desire(&self, phase: &str) -> anyhow::Result<()> {
-        let patch = Patch::Merge(json!({"spec": {"desiredPhase": phase}}));
+        self.patch(&json!({"desiredPhase": phase}))
+    }
+
+    /// Changes fields of the spec.
+    pub(crate) fn patch(&self, spec: &Value) -> anyhow::Result<()> {
+        let patch = Patch::Merge(json!({"spec": spec}));
         self.cluster.wait(self.pipelines().patch(NAME, &PatchParams::default(), &patch))?;
+        Ok(())
+    }
+
+    /// All records of a topic that are committed by now.
+    pub(crate) fn records(&self, topic: TopicName) -> anyhow::Result<Vec<Raw>> {
+        records(&self.connection, &self.names.topic(topic))
+    }
+
+    /// Opens an account by the topic; its outcome is among those that [`World::finish`] waits for.
+    pub(crate) fn open(&mut self, account: &str, currency: &str, funding: i64) -> anyhow::Result<()> {
+        let body = json!({"id": account, "currency": currency, "funding": funding});
+        self.send(&intake::open_from_json(body.to_string().as_bytes())?)?;
+        self.funded += if currency == "USD" { i128::from(funding) } else { 0 };
         Ok(())
     }
 
@@ -227,6 +262,18 @@ impl World {
             (pod.name_any(), (pod.uid(), statuses.iter().map(|s| s.restart_count).sum()))
         };
         Ok(pods.into_iter().map(one).collect())
+    }
+}
+
+/// Puts the fields of `more` into `into`, object by object.
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (name, value) in more {
+                merge(into.entry(name.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, more) => *into = more.clone(),
     }
 }
 

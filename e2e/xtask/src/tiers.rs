@@ -138,6 +138,10 @@ fn clippy(context: &Context) -> Result<String> {
         context,
         &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     ))?;
+    // `--all-targets` leaves out the tests that a plain `cargo test` does.
+    let mut tiers = cargo(context, &["clippy", "--workspace", "--locked"]);
+    tiers.args(["local", "kafka", "cluster", "seeds"].iter().flat_map(|target| ["--test", target]));
+    process::run(tiers.args(["--", "-D", "warnings"]))?;
     Ok(String::new())
 }
 
