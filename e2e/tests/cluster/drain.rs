@@ -11,8 +11,10 @@ use futures::StreamExt;
 use kpay::names::StageName;
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::payment;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::node::{pod_process, signal};
 use crate::world::{World, phase_of, turn};
@@ -156,6 +158,44 @@ fn stays_draining(world: &World, pod: &str) -> anyhow::Result<()> {
         let status = world.cluster.wait(pipelines.get_status(crate::world::NAME))?.status.unwrap_or_default();
         ensure!(phase_of(&status) == "Draining", "{:?} although {pod} is stopped", status.phase);
         std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_given_up_or_forced_as_the_spec_says() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut world = World::start("late", ACCOUNTS)?;
+    let pod = "payments-account-1";
+    let process = pod_process(&world.environment_of(pod))?;
+    signal(process, Signal::SIGSTOP)?;
+    let late = given_up_then_forced(&world, pod);
+    signal(process, Signal::SIGCONT)?;
+    late?;
+    world.desire("Running")?;
+    world.reach("Running")?;
+    for number in 0..100 {
+        world.send(&load::payment("after", number, ACCOUNTS)?)?;
+    }
+    world.audit_with_rest()?;
+    Ok(())
+}
+
+fn given_up_then_forced(world: &World, pod: &str) -> anyhow::Result<()> {
+    let drain = |action: &str| json!({"spec": {"desiredPhase": "Paused", "drain": {"timeout": "1s", "onTimeout": action}}});
+    for (action, phase, reason) in [("Resume", "Resuming", "DrainGivenUp"), ("Force", "Paused", "Forced")] {
+        let patch = Patch::Merge(drain(action));
+        world.cluster.wait(world.pipelines().patch(crate::world::NAME, &PatchParams::default(), &patch))?;
+        world.cluster.until(&format!("the drain ends with {reason}"), |_| {
+            let status = world.status()?;
+            let drained =
+                status.conditions.iter().find(|c| c.type_ == "Drained").context("no condition Drained")?;
+            // Without the stopped pod there is no proof that payments flow again.
+            let ended = phase_of(&status) == phase && drained.reason == reason;
+            ensure!(ended && drained.status == "False", "{:?} {drained:?}", status.phase);
+            ensure!(drained.message.contains(pod), "{}", drained.message);
+            Ok(Some(()))
+        })?;
     }
     Ok(())
 }
