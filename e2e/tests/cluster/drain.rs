@@ -13,10 +13,9 @@ use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::payment;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::node::{pod_process, signal};
+use crate::pods::Stopped;
 use crate::world::{World, phase_of, turn};
 
 const ACCOUNTS: u64 = 50;
@@ -123,13 +122,17 @@ fn a_drain_with_a_stopped_account_pod_stays_draining_and_names_the_pod() -> anyh
     let _turn = turn();
     let mut world = World::start("stuck", ACCOUNTS)?;
     let pod = "payments-account-1";
-    let process = pod_process(&world.environment_of(pod))?;
-    signal(process, Signal::SIGSTOP)?;
-    let named = stays_draining(&world, pod);
-    signal(process, Signal::SIGCONT)?;
-    named?;
+    let mut stopped = Stopped::default();
+    stopped.stop(&world, pod)?;
+    stays_draining(&world, pod)?;
+    stopped.go_on(pod)?;
     let status = world.reach("Paused")?;
     assert_eq!(status.in_flight.map(|sum| sum.count), Some(0));
+    runs_again(&mut world)
+}
+
+/// Resumes, pays, and asks the auditor.
+fn runs_again(world: &mut World) -> anyhow::Result<()> {
     world.desire("Running")?;
     world.reach("Running")?;
     for number in 0..100 {
@@ -167,18 +170,11 @@ fn a_drain_that_takes_too_long_is_given_up_or_forced_as_the_spec_says() -> anyho
     let _turn = turn();
     let mut world = World::start("late", ACCOUNTS)?;
     let pod = "payments-account-1";
-    let process = pod_process(&world.environment_of(pod))?;
-    signal(process, Signal::SIGSTOP)?;
-    let late = given_up_then_forced(&world, pod);
-    signal(process, Signal::SIGCONT)?;
-    late?;
-    world.desire("Running")?;
-    world.reach("Running")?;
-    for number in 0..100 {
-        world.send(&load::payment("after", number, ACCOUNTS)?)?;
-    }
-    world.audit_with_rest()?;
-    Ok(())
+    let mut stopped = Stopped::default();
+    stopped.stop(&world, pod)?;
+    given_up_then_forced(&world, pod)?;
+    stopped.go_on(pod)?;
+    runs_again(&mut world)
 }
 
 fn given_up_then_forced(world: &World, pod: &str) -> anyhow::Result<()> {

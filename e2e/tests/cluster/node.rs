@@ -39,10 +39,3 @@ pub(crate) fn pod_process(variables: &[String]) -> anyhow::Result<Pid> {
 pub(crate) fn signal(pid: Pid, signal: Signal) -> anyhow::Result<()> {
     kill(pid, signal).with_context(|| format!("{signal} to {pid}"))
 }
-
-/// The resident memory of a process in MiB.
-pub(crate) fn rss_mib(pid: Pid) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(rss.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
-}

@@ -11,7 +11,9 @@ use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 
-use crate::node::{pod_process, rss_mib};
+use kpay_e2e::process::usage;
+
+use crate::node::pod_process;
 use crate::world::{Cluster, World, turn};
 
 const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
@@ -166,7 +168,8 @@ fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow:
     let_it_reconcile(&world.cluster, 5)?;
     assert_eq!(writes_since(lines, &world.namespace)?, [""; 0], "5 reconciles of an unchanged resource");
     let old = operator(&world.cluster)?.context("no operator is ready")?;
-    let rss = rss_mib(pod_process(&[format!("HOSTNAME={}", old.name_any())])?)?;
+    let process = pod_process(&[format!("HOSTNAME={}", old.name_any())])?;
+    let rss = usage(u32::try_from(process.as_raw())?)?.rss_mib;
     // Past the test's captured output: a figure to read, not a bound to keep.
     writeln!(std::io::stderr(), "the idle operator's resident memory: {rss:.1} MiB")?;
 

@@ -46,13 +46,7 @@ pub struct LedgerQuery {
 impl Queries {
     /// The accounts of a partition with an id above `after`, in the order of their ids.
     pub async fn accounts(&self, partition: i32, after: String, limit: usize) -> Answer {
-        if self.stage != StageName::Account {
-            return Answer::Elsewhere;
-        }
-        if partition >= self.input_partitions {
-            return Answer::Unknown;
-        }
-        if let Err(answer) = self.serves(partition) {
+        if let Err(answer) = self.serves_accounts(partition) {
             return answer;
         }
         let (accounts, partitions) = (self.accounts.clone(), self.input_partitions);
@@ -67,6 +61,17 @@ impl Queries {
             Answer::Found(bytes(&json!({"partitions": partitions, "accounts": page, "more": more})))
         });
         page.await.unwrap_or(Answer::Later)
+    }
+
+    /// Whether a page of this partition of the accounts can be had here, or the answer instead.
+    fn serves_accounts(&self, partition: i32) -> Result<i32, Answer> {
+        if self.stage != StageName::Account {
+            return Err(Answer::Elsewhere);
+        }
+        if partition >= self.input_partitions {
+            return Err(Answer::Unknown);
+        }
+        self.serves(partition)
     }
 
     /// Entries of an account, and where to go on; there may be none in what was looked at.

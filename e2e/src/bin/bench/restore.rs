@@ -41,15 +41,15 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Figures {
     /// At rest, after all was opened, and the highest until then.
-    rss_mib: BTreeMap<&'static str, f64>,
-    peak_rss_mib: BTreeMap<&'static str, f64>,
+    rss_mib: Memory,
+    peak_rss_mib: Memory,
     /// What an account costs the account stage, and an id the inflight stage: what the process grew by.
     bytes_each: BTreeMap<&'static str, f64>,
     /// From the start of the process to ready, after a SIGKILL.
     restore_seconds: BTreeMap<&'static str, f64>,
     /// At rest after that.
-    restored_rss_mib: BTreeMap<&'static str, f64>,
-    restored_peak_rss_mib: BTreeMap<&'static str, f64>,
+    restored_rss_mib: Memory,
+    restored_peak_rss_mib: Memory,
     conditions: BTreeMap<&'static str, String>,
 }
 

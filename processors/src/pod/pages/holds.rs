@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::next::Next;
 use super::{PAGE_MAX, rfc3339};
-use crate::names::StageName;
 use crate::pod::queries::{Answer, Queries, bytes};
 
 /// Where a hold stands among all of them: by its time, and holds of one millisecond by their payment. It never changes, so
@@ -52,13 +51,7 @@ impl Queries {
     /// The payments of a partition that wait for a person.
     pub async fn holds(&self, query: HoldsQuery) -> Answer {
         let HoldsQuery { partition, after, limit } = query;
-        if self.stage != StageName::Account {
-            return Answer::Elsewhere;
-        }
-        if partition >= self.input_partitions {
-            return Answer::Unknown;
-        }
-        if let Err(answer) = self.serves(partition) {
+        if let Err(answer) = self.serves_accounts(partition) {
             return answer;
         }
         let (holds, partitions) = (self.holds.clone(), self.input_partitions);
