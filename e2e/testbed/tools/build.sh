@@ -1,7 +1,8 @@
 #!/bin/bash
-# build.sh CACHE MODULE...: builds programs from their public Go modules, each from a tools module of its own (go.mod
-# and go.sum beside it pin every byte). An output folder carries a hash of the pins and the linker flags, so a changed
-# pin builds anew and an unchanged one costs nothing. CACHE/bin holds links to the current ones.
+# build.sh CACHE NAME...: builds programs from their public Go modules, each from the tools module that pins every byte
+# of it (go.mod and go.sum). helm shares Kubernetes' module, and with it most of what it compiles. An output folder
+# carries a hash of the pins and the linker flags, so a changed pin builds anew and an unchanged one costs nothing.
+# CACHE/bin holds links to the current ones.
 # One line "name seconds" for each program built. Nothing is written beside the sources.
 set -euo pipefail
 src=$(cd "$(dirname "$0")" && pwd)
@@ -41,10 +42,10 @@ build() { # module program package [linker flags]
 
 for module in "$@"; do
   case $module in
-    coredns) build coredns coredns github.com/coredns/coredns ;;
+    coredns) build coredns coredns . ;;
     crirm) build crirm crirm . ;;
     etcd) build etcd etcd go.etcd.io/etcd/server/v3 ;;
-    helm) build helm helm helm.sh/helm/v3/cmd/helm "$helm" ;;
+    helm) build kubernetes helm helm.sh/helm/v3/cmd/helm "$helm" ;;
     kind) build kind kind sigs.k8s.io/kind ;;
     kubernetes)
       for program in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
