@@ -4,8 +4,10 @@
 //! crate. The doc comment of a field is its `kubectl explain`, so it is written for the person who applies
 //! the resource.
 
-mod generate;
 #[allow(unreachable_pub)] // the derives make items inside function bodies
+mod autoscaling;
+mod generate;
+#[allow(unreachable_pub)] // as above
 mod operation;
 #[allow(unreachable_pub)] // as above
 mod pipeline;
@@ -15,19 +17,27 @@ mod policy;
 mod processors;
 #[allow(unreachable_pub)] // as above
 mod status;
+#[allow(unreachable_pub)] // as above
+mod upgrade;
 
+pub use autoscaling::{
+    Autoscaling, AutoscalingMode, BeforeScaleUp, ScalingInputs, ServiceLevel, StageScaling,
+};
 pub use generate::{GenerateError, Generated, generated};
 pub use operation::{
     OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
     ReplayDeadLetters, ReplayReport,
 };
 pub use pipeline::{
-    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, Kafka,
-    PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
+    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image,
+    IntakeWhilePaused, Kafka, PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
 pub use processors::{Gateway, Placement, Processors, Resources, Stage, Toleration};
 pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+pub use upgrade::{
+    Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
+};
 
 #[cfg(test)]
 mod tests;

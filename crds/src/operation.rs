@@ -37,7 +37,8 @@ pub struct PipelineOperationSpec {
     pub pipeline: String,
 
     /// What is done. `ReplayDeadLetters`: records that no stage could read go back to where they came from, each at
-    /// most once.
+    /// most once. `Restart`: every pod is replaced, as an upgrade replaces them (`spec.upgrade` of the pipeline): one
+    /// workload after the other, watched.
     #[serde(rename = "type")]
     pub kind: OperationType,
 
@@ -64,6 +65,8 @@ pub struct PipelineOperationSpec {
 pub enum OperationType {
     /// Dead letters go back to where they came from, each at most once.
     ReplayDeadLetters,
+    /// Every pod is replaced, one workload after the other.
+    Restart,
 }
 
 impl OperationType {
@@ -71,6 +74,7 @@ impl OperationType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ReplayDeadLetters => "ReplayDeadLetters",
+            Self::Restart => "Restart",
         }
     }
 }

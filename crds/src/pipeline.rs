@@ -6,9 +6,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::autoscaling::{Autoscaling, ServiceLevel};
 use crate::policy::{Limits, PaymentRule};
 use crate::processors::Processors;
 use crate::status::PaymentPipelineStatus;
+use crate::upgrade::Upgrade;
 
 /// What the pipeline should be.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,7 @@ use crate::status::PaymentPipelineStatus;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Upgrade", type_ = "string", json_path = ".status.upgrade.state", description = "How the last change of the pods stands", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", description = "Grows with every change of phase", priority = 1),
     printcolumn(name = "Today", type_ = "integer", json_path = ".status.confirmedToday.count", description = "Payments finished today (UTC)", priority = 1),
     printcolumn(name = "Prefix", type_ = "string", json_path = ".status.topicPrefix", description = "Before every topic and group", priority = 1)
@@ -65,6 +68,12 @@ pub struct PaymentPipelineSpec {
     #[serde(default)]
     pub accounts: Accounts,
 
+    /// What the gateway does with requests while the pipeline takes no payments in: `Buffer` (default) keeps them in
+    /// `payment.incoming` and answers 202 with a note, `Reject` answers 503 with Retry-After, unless it knows the id
+    /// already. Records that others write to the topic are always kept. Followed live.
+    #[serde(default)]
+    pub intake_while_paused: IntakeWhilePaused,
+
     /// What may be paid, and how fast. Followed live; nothing restarts.
     #[serde(default)]
     pub limits: Limits,
@@ -82,6 +91,18 @@ pub struct PaymentPipelineSpec {
     #[serde(default)]
     pub processors: Processors,
 
+    /// Scales the stages by their load. Absent: each has `processors.<stage>.replicas` pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+
+    /// What the pipeline aims for.
+    #[serde(default)]
+    pub slo: ServiceLevel,
+
+    /// When a change of the pods is good, and when it is taken back.
+    #[serde(default)]
+    pub upgrade: Upgrade,
+
     /// How a drain behaves.
     #[serde(default)]
     pub drain: Drain,
@@ -97,6 +118,16 @@ pub enum DesiredPhase {
     Draining,
     /// Drain, and say so once it is proven that nothing is in flight.
     Paused,
+}
+
+/// What becomes of requests while the pipeline takes no payments in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IntakeWhilePaused {
+    /// They wait in the topic.
+    #[default]
+    Buffer,
+    /// They are refused, to be sent again later.
+    Reject,
 }
 
 /// The image that the processors and the gateway run.

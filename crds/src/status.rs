@@ -8,7 +8,9 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::autoscaling::StageScaling;
 use crate::pipeline::DrainTimeoutAction;
+use crate::upgrade::{Release, UpgradeStatus};
 
 /// What is so, as the operator last saw it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,7 +28,8 @@ pub struct PaymentPipelineStatus {
     /// The generation of the spec that the rest of this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Progressing`, `Drained`, `TopicsReady` and `Degraded`, each with a reason and what to do about it.
+    /// `Ready`, `Progressing`, `Drained`, `TopicsReady`, `Degraded`, `UpgradeReady` and, with `spec.autoscaling`,
+    /// `AutoscalingActive`, each with a reason and what to do about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -48,6 +51,15 @@ pub struct PaymentPipelineStatus {
     /// The workloads by stage: gateway, inflight, account, confirmed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub processors: BTreeMap<String, WorkloadReport>,
+    /// What the pods were made from when payments last went well: where a change that does not pass goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+    /// The change of the pods that is under way, or was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeStatus>,
+    /// What was decided for each stage that is scaled by its load, and from which figures.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub autoscaling: BTreeMap<String, StageScaling>,
     /// The topics by their name without the prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub topics: BTreeMap<String, TopicReport>,

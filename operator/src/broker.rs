@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kpay_control::autoscale::Offsets;
 use kpay_control::drain::Progress;
 use kpay_control::topics::TopicState;
 use kpay_kafka::admin::Admin;
@@ -45,6 +46,10 @@ pub trait Broker: Send + Sync {
     fn delete_topic(&self, topic: &str) -> Result<(), BrokerError>;
     /// How far a group is on a topic.
     fn group_progress(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Progress>, BrokerError>;
+    /// How much a group has left on a topic.
+    fn group_offsets(&self, group: &str, topic: &str) -> Result<Offsets, BrokerError>;
+    /// Takes members that do not come back out of a group.
+    fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError>;
 }
 
 /// Opens clusters by their bootstrap servers.
@@ -103,5 +108,14 @@ impl Broker for Admin {
         };
         let found = Admin::group_progress(self, group, topic)?;
         Ok(found.into_iter().map(|(partition, found)| (partition, progress(found))).collect())
+    }
+
+    fn group_offsets(&self, group: &str, topic: &str) -> Result<Offsets, BrokerError> {
+        let found = Admin::group_offsets(self, group, topic)?;
+        Ok(Offsets { committed: found.committed, end: found.end })
+    }
+
+    fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError> {
+        Ok(Admin::remove_members(self, group, instances)?)
     }
 }

@@ -1,9 +1,11 @@
 //! What reconciles share, and the little that is remembered between two of them. Pure but for its clients.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use kpay_control::autoscale::Offsets;
+use kpay_control::names::Component;
 use kpay_control::validate::DefaultImage;
 use kpay_crds::PaymentPipeline;
 use kube::runtime::events::Recorder;
@@ -11,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 
 use crate::broker::Brokers;
+use crate::departures::Ordinals;
 use crate::metrics::Metrics;
 use crate::pods::PodClient;
 use crate::topics::TopicsPass;
@@ -38,6 +41,10 @@ pub struct Context {
 pub struct Memory {
     /// The last look at the topics: for which generation, when, and what it found.
     pub topics: Option<(Option<i64>, Instant, TopicsPass)>,
+    /// The last look at how much the stages have left.
+    pub load: Option<(Instant, BTreeMap<Component, Offsets>)>,
+    /// The pods of the stages that were seen last.
+    pub ordinals: Ordinals,
     /// When the status was last written.
     pub status_written: Option<Instant>,
     /// Reconciles that failed one after the other.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kpay_control::differ::merge_patch;
-use kpay_control::names::{Component, GATEWAY_PORT, selector};
-use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order};
+use kpay_control::names::{Component, GATEWAY_PORT, RESTART_ANNOTATION, selector};
+use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order, restart as how_far};
 use kpay_crds::{
     OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
 };
@@ -57,7 +57,7 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
     if let Some(first) = goes_first(operation, &all.items) {
         return Ok(Step::Waits(format!("waits for {first}: one operation of a pipeline at a time")));
     }
-    match pipeline.status.and_then(|status| status.phase) {
+    match pipeline.status.as_ref().and_then(|status| status.phase) {
         Some(Phase::Running) => {}
         phase => {
             let phase = phase.map_or("not looked at yet", Phase::as_str);
@@ -69,7 +69,30 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
     }
     match operation.spec.kind {
         OperationType::ReplayDeadLetters => replay(operation, &namespace, context).await,
+        OperationType::Restart if operation.spec.dry_run => {
+            Ok(Step::Done("every pod would be replaced: confirmed, account, inflight, gateway".to_owned()))
+        }
+        OperationType::Restart => restart(operation, &pipeline, &pipelines).await,
     }
+}
+
+/// Asks for it once, by an annotation of the pipeline, and looks how far it is. The operation's uid is the value, so that
+/// asking again changes nothing.
+async fn restart(
+    operation: &PipelineOperation,
+    pipeline: &PaymentPipeline,
+    pipelines: &Api<PaymentPipeline>,
+) -> Result<Step, Error> {
+    let token = operation.uid().ok_or(Error::Unnamed("uid"))?;
+    if let Some(step) = how_far(&token, pipeline) {
+        return Ok(step);
+    }
+    let asked = json!({"metadata": {"annotations": {RESTART_ANNOTATION: token}}});
+    pipelines
+        .patch(&pipeline.name_any(), &PatchParams::default(), &Patch::Merge(&asked))
+        .await
+        .map_err(Error::api("patch", "PaymentPipeline"))?;
+    Ok(Step::Waits("asked for".to_owned()))
 }
 
 /// The next letters, by a gateway that is ready. One that does not answer may have replayed: asked again, it replays no

@@ -8,25 +8,31 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
 use kpay_control::build::{DesiredObjects, Identities, build, service_accounts};
 use kpay_control::drain::flowing;
+use kpay_control::names::{Component, workload};
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
 use kpay_control::status::{self, Input, Verdict};
 use kpay_control::validate::{Invalid, ValidatedPipeline, topic_prefix, validate};
-use kpay_crds::{PaymentPipeline, PaymentPipelineStatus, Phase};
+use kpay_crds::{AutoscalingMode, PaymentPipeline, PaymentPipelineStatus, Phase};
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::{Owner, apply, identity};
 use crate::context::Context;
 use crate::deletion::{keep_finalizer, leave};
+use crate::departures;
 use crate::error::Error;
 use crate::evidence::{ask_groups, evidence, whole, workload_reports};
+use crate::load;
 use crate::observe::observe;
 use crate::record::{FIGURES_EVERY, write_status};
 use crate::topics::{self, TopicsPass};
+use crate::upgrade;
 
 /// Until the next look while something is under way.
 pub const SOON: Duration = Duration::from_millis(250);
+/// Between two looks at a change of the pods.
+const STEP_EVERY: Duration = Duration::from_secs(1);
 const AT_REST: Duration = Duration::from_secs(10);
 const TOPICS_EVERY: Duration = Duration::from_mins(1);
 const TOPICS_RETRY: Duration = Duration::from_secs(5);
@@ -64,20 +70,22 @@ async fn step(resource: &PaymentPipeline, context: &Context) -> Result<Action, E
         return Ok(Action::requeue(SOON));
     }
     match validate(resource, &context.default_image) {
-        Ok(pipeline) => Box::pin(serve(resource, &pipeline, context)).await,
+        Ok(pipeline) => Box::pin(serve(resource, pipeline, context)).await,
         Err(invalid) => refuse(resource, &invalid, context).await,
     }
 }
 
 async fn serve(
     resource: &PaymentPipeline,
-    pipeline: &ValidatedPipeline,
+    pipeline: ValidatedPipeline,
     context: &Context,
 ) -> Result<Action, Error> {
     let old = resource.status.clone().unwrap_or_default();
     let owner = resource.controller_owner_ref(&()).ok_or(Error::Unnamed("uid"))?;
 
     let observed = observe(&context.client, &pipeline.namespace, &pipeline.name).await?;
+    let pipeline = &scaled(pipeline.rolled(&old), &old, &observed.objects);
+    departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = context.pods.ask(&observed.pods).await;
     let topics = topics_pass(resource, pipeline, old.phase, context).await;
     let workloads = workload_reports(pipeline, &observed.objects);
@@ -96,6 +104,8 @@ async fn serve(
     };
     let transition = next(old.phase, pipeline.desired, facts);
 
+    let release = upgrade::decide(pipeline, &old, &observed, &evidence.reports, &now, context).await;
+    let decided = load::decide(resource, pipeline, &evidence.reports, &workloads, &now, context).await;
     let applied = bring_about(pipeline, &owner, &observed.objects, context).await;
 
     let input = Input {
@@ -110,15 +120,31 @@ async fn serve(
         topics_verdict: topics.verdict.clone(),
         degraded: degraded(applied.as_ref().err(), &topics.verdict),
         blockers: blockers.as_deref(),
+        release: Some(release),
+        autoscaling: pipeline.autoscaling.map(|settings| settings.mode),
+        decided,
         drain_timeout_ms: pipeline.drain_timeout_ms,
         image_tag: pipeline.image_tag.clone(),
         topic_prefix: pipeline.topic_prefix.clone(),
     };
     let status = status::next(&old, &input);
-    let pause = pause_after(&status, transition);
+    let pause = pause_after(&status, transition, pipeline);
     write_status(resource, &old, status, transition, context).await?;
     applied?;
     Ok(Action::requeue(pause))
+}
+
+/// The pipeline with the replicas that its load has led to.
+fn scaled(
+    pipeline: ValidatedPipeline,
+    status: &PaymentPipelineStatus,
+    live: &DesiredObjects,
+) -> ValidatedPipeline {
+    let name = pipeline.name.clone();
+    pipeline.scaled(&status.autoscaling, |stage| {
+        let set = live.stateful_sets.iter().find(|set| set.name_any() == workload(&name, stage))?;
+        set.spec.as_ref()?.replicas
+    })
 }
 
 /// Builds what the pipeline needs and applies it: the identities first, since the pods name them.
@@ -137,14 +163,38 @@ async fn bring_about(
     apply(&context.client, place, &build(pipeline, owner, &identities), live).await
 }
 
-fn pause_after(status: &PaymentPipelineStatus, transition: Option<Transition>) -> Duration {
-    let busy = status.per_second.is_some_and(|per_second| per_second > 0.0)
+fn pause_after(
+    status: &PaymentPipelineStatus,
+    transition: Option<Transition>,
+    pipeline: &ValidatedPipeline,
+) -> Duration {
+    // What was decided is carried out once it is written.
+    let decided = status.autoscaling.iter().any(|(stage, scaling)| {
+        let of = |component: &Component| component.as_str() == stage;
+        Component::STAGES.iter().find(|c| of(c)).is_some_and(|c| pipeline.replicas(*c) != scaling.replicas)
+    });
+    let native = pipeline.autoscaling.is_some_and(|settings| settings.mode == AutoscalingMode::Native);
+    let busy = pipeline.autoscaling.is_some()
+        || status.per_second.is_some_and(|per_second| per_second > 0.0)
         || status.in_flight.as_ref().is_some_and(|in_flight| in_flight.count != 0);
     match status.phase {
-        _ if transition.is_some() => SOON,
-        Some(Phase::Pending | Phase::Draining | Phase::Resuming) | None => SOON,
+        _ if transition.is_some() || native && decided => SOON,
+        Some(Phase::Pending | Phase::Draining | Phase::Resuming) | None => {
+            patience(status.phase_since.as_ref())
+        }
+        Some(Phase::Running | Phase::Paused) if upgrade::under_way(status) => STEP_EVERY,
         Some(Phase::Running) if busy => FIGURES_EVERY,
         Some(Phase::Running | Phase::Paused | Phase::Failed) => AT_REST,
+    }
+}
+
+/// What takes long is looked at less often: a thousand pipelines whose Kafka is away are no load.
+fn patience(since: Option<&Time>) -> Duration {
+    let Some(since) = since else { return SOON };
+    match Timestamp::now().duration_since(since.0).as_secs() {
+        ..30 => SOON,
+        30..300 => Duration::from_secs(1),
+        300.. => Duration::from_secs(5),
     }
 }
 
@@ -166,6 +216,9 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
         topics_verdict: Verdict::new(None, "SpecInvalid", "not looked at while the spec is invalid"),
         degraded: Some(Verdict::new(Some(true), "SpecInvalid", messages.join("; "))),
         blockers: None,
+        release: None,
+        autoscaling: resource.spec.autoscaling.as_ref().map(|wanted| wanted.mode),
+        decided: None,
         drain_timeout_ms: i64::MAX,
         image_tag: old.version.clone().unwrap_or_default(),
         topic_prefix: topic_prefix(&namespace, &resource.name_any(), &resource.spec),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kpay_control::autoscale::Offsets;
 use kpay_control::drain::GroupProgress;
 use kpay_control::names::{Component, TopicName, group};
 use kpay_control::status::Verdict;
@@ -44,13 +45,7 @@ pub async fn progress(
     pipeline: &ValidatedPipeline,
     stages: &[Component],
 ) -> BTreeMap<Component, GroupProgress> {
-    let asked: Vec<(Component, String, String)> = stages
-        .iter()
-        .filter_map(|stage| {
-            let input = stage.input()?;
-            Some((*stage, group(&pipeline.topic_prefix, *stage), pipeline.topic(input)))
-        })
-        .collect();
+    let asked = groups(pipeline, stages);
     let ask = move |broker: &dyn Broker| {
         let answer = |(stage, group, topic): (Component, String, String)| {
             let progress = broker.group_progress(&group, &topic);
@@ -65,6 +60,51 @@ pub async fn progress(
         tracing::warn!(%reason, "no progress of the groups");
         BTreeMap::new()
     })
+}
+
+/// How much every stage has left; `None` when the broker does not tell of all.
+pub async fn offsets(
+    brokers: &Arc<dyn Brokers>,
+    pipeline: &ValidatedPipeline,
+) -> Option<BTreeMap<Component, Offsets>> {
+    let asked = groups(pipeline, &Component::STAGES);
+    let ask = move |broker: &dyn Broker| {
+        asked
+            .into_iter()
+            .map(|(stage, group, topic)| Ok((stage, broker.group_offsets(&group, &topic)?)))
+            .collect()
+    };
+    let told = blocking(brokers, &pipeline.bootstrap_servers, ask).await;
+    told.inspect_err(|reason| tracing::warn!(%reason, "no offsets of the groups")).ok()
+}
+
+/// How many dead letters there have been; `None` when the broker does not tell.
+pub async fn dead_letters(brokers: &Arc<dyn Brokers>, pipeline: &ValidatedPipeline) -> Option<i64> {
+    // Any group will do: only the end is looked at.
+    let (group, topic) = (group(&pipeline.topic_prefix, Component::Inflight), pipeline.topic(TopicName::Dlq));
+    let ask = move |broker: &dyn Broker| broker.group_offsets(&group, &topic);
+    let told = blocking(brokers, &pipeline.bootstrap_servers, ask).await;
+    told.inspect_err(|reason| tracing::warn!(%reason, "no count of the dead letters")).ok().map(|o| o.end)
+}
+
+/// Takes members that do not come back out of a stage's group.
+pub async fn remove_members(
+    brokers: &Arc<dyn Brokers>,
+    pipeline: &ValidatedPipeline,
+    stage: Component,
+    instances: Vec<String>,
+) -> Result<(), BrokerError> {
+    let group = group(&pipeline.topic_prefix, stage);
+    blocking(brokers, &pipeline.bootstrap_servers, move |broker| broker.remove_members(&group, &instances))
+        .await
+}
+
+/// The stages with their groups and the topics that they read.
+fn groups(pipeline: &ValidatedPipeline, stages: &[Component]) -> Vec<(Component, String, String)> {
+    let of = |stage: &Component| {
+        Some((*stage, group(&pipeline.topic_prefix, *stage), pipeline.topic(stage.input()?)))
+    };
+    stages.iter().filter_map(of).collect()
 }
 
 /// Deletes every topic of the pipeline.

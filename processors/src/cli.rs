@@ -6,7 +6,7 @@
 //! | [`args`] | the flags |
 //! | [`amount`] | amounts as people write them |
 //! | [`exit`] | errors and exit codes |
-//! | `client` | HTTP |
+//! | `client`, `cluster` | HTTP, by the API server of a cluster where it is asked so |
 //! | `print` | tables, and JSON a line |
 //! | `payments`, `accounts`, `pipeline`, `letters` | the commands |
 //! | `import`, `lines` | accounts of a file |
@@ -16,6 +16,7 @@ mod accounts;
 pub mod amount;
 pub mod args;
 mod client;
+mod cluster;
 pub mod exit;
 pub mod generate;
 mod import;
@@ -63,7 +64,11 @@ async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit
         clap_complete::generate(*shell, &mut Cli::command(), "kpay", &mut script);
         return Some(io::stdout().write_all(&script).map(|()| Exit::Done).map_err(Into::into));
     }
-    let context = match Gateway::new(&client.gateway) {
+    let asks = !matches!(command, Command::Run(_) | Command::Gateway(_) | Command::Local(_));
+    if !asks {
+        return None;
+    }
+    let context = match Gateway::open(&client.gateway, client.namespace.as_deref()).await {
         Ok(gateway) => Context { gateway, printer: Printer::new(client.output) },
         Err(error) => return Some(Err(error)),
     };

@@ -66,7 +66,7 @@ fn of_run<'a>(report: &'a Report, run: &str) -> Vec<&'a Outcome> {
 }
 
 /// Payments between the accounts at 200 a second, until it is told to stop.
-fn flow(appender: &mut Appender, stop: &AtomicBool) -> anyhow::Result<Vec<String>> {
+pub(crate) fn flow(appender: &mut Appender, stop: &AtomicBool) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let intake = load::payment("flow", u64::try_from(ids.len())?, ACCOUNTS)?;

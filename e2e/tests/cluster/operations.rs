@@ -1,7 +1,10 @@
 //! Tasks that are done once, as `PipelineOperation`s.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use anyhow::{Context, ensure};
 use kpay_crds::{OperationPhase, PipelineOperation, PipelineOperationStatus};
+use kpay_e2e::load;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -77,5 +80,34 @@ fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> a
     assert_eq!(status(&world, "first")?.phase, Some(OperationPhase::Succeeded));
     let report = world.audit_with_rest()?;
     assert_eq!(report.letters.get("protobuf_invalid"), Some(&(2 * GARBAGE as u64)));
+    Ok(())
+}
+
+#[test]
+fn a_restart_replaces_every_pod_once_and_loses_nothing() -> anyhow::Result<()> {
+    let _turn = turn();
+    let quick = json!({"upgrade": {"verify": "1s", "inconclusiveAfter": "1s"}});
+    let mut world = World::start_with("restart", 10, &quick)?;
+    let before = world.incarnations()?;
+    let operation: PipelineOperation = serde_json::from_value(json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
+        "metadata": {"name": "restart", "namespace": world.namespace},
+        "spec": {"pipeline": NAME, "type": "Restart", "reason": "a test"},
+    }))?;
+    world.cluster.wait(operations(&world).create(&PostParams::default(), &operation))?;
+    for number in 0..200 {
+        world.send(&load::payment("restarted", number, 10)?)?;
+    }
+    let (_, said) = reach(&world, "restart", OperationPhase::Succeeded)?;
+    assert_eq!(said, "4 workloads restarted");
+    let after = world.incarnations()?;
+    let uids = |pods: &BTreeMap<String, (Option<String>, i32)>| -> BTreeSet<Option<String>> {
+        pods.values().map(|(uid, _)| uid.clone()).collect()
+    };
+    assert_eq!(after.len(), before.len());
+    assert!(uids(&before).is_disjoint(&uids(&after)), "{before:?} {after:?}");
+    // The gateway's pod has another address now, and its Service the same.
+    world.find_gateway()?;
+    world.audit_with_rest()?;
     Ok(())
 }

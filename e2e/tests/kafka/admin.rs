@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use kpay::names::StageName;
 use kpay_e2e::load;
+use kpay_kafka::group::owners;
+use rdkafka::consumer::BaseConsumer;
 
 use crate::world::{WITHIN, World, broker, turn};
 
@@ -76,5 +78,34 @@ fn the_records_that_end_a_transaction_are_no_lag() -> anyhow::Result<()> {
     while !admin.group_progress(&group, &topic)?.values().any(|p| p.data_records_between) {
         assert!(Instant::now() < deadline, "the command does not show as lag");
     }
+    Ok(())
+}
+
+#[test]
+fn members_that_do_not_come_back_leave_the_group_when_told() -> anyhow::Result<()> {
+    let broker = broker()?;
+    let _turn = turn();
+    let mut world = World::start(&broker, "gone.", 10)?;
+    for number in 0..20 {
+        world.send(&load::payment("gone", number, 10)?)?;
+    }
+    world.finish()?;
+    world.settle()?;
+    let (admin, names) = (broker.admin()?, world.flow.names.clone());
+    let (group, topic) = (names.group(StageName::Account), names.topic(StageName::Account.input()));
+    let offsets = admin.group_offsets(&group, &topic)?;
+    assert!(offsets.committed > 0 && offsets.committed <= offsets.end, "{offsets:?}");
+
+    let client: BaseConsumer = broker.connection("kpay-e2e").consumer("kpay-e2e", 1024).create()?;
+    let owned = || owners(&client, &group, &topic, WITHIN).map(|owners| owners.len());
+    let mut instances = Vec::new();
+    for number in world.pods_of(StageName::Account) {
+        instances.push(format!("{}-0", world.flow.pods[number].name));
+        world.flow.stop(number)?;
+    }
+    assert_ne!(owned()?, 0, "static members stay when they stop");
+    admin.remove_members(&group, &instances)?;
+    assert_eq!(owned()?, 0, "nobody owns a partition any more");
+    admin.remove_members(&group, &instances)?;
     Ok(())
 }

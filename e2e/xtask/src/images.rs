@@ -51,6 +51,10 @@ pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Resul
         folder = release(instance, &[PIPELINE.binary, OPERATOR.binary])?;
         Ok("built in release mode".to_owned())
     })?;
+    // For people: kpay, and the same as `kubectl kpay`.
+    for name in [PIPELINE.binary, "kubectl-kpay"] {
+        tools::link(&folder.join(PIPELINE.binary), &instance.cache.join("bin").join(name))?;
+    }
     Ok(folder)
 }
 
@@ -93,6 +97,7 @@ pub(crate) fn prepare(
     let stripped = work.join(recipe.binary);
     process::output(Command::new("strip").arg("-o").arg(&stripped).arg(binaries.join(recipe.binary)))?;
     rootfs(&stripped, &work.join("base"))?;
+    fs::write(work.join("base.Dockerfile"), "FROM scratch\nCOPY base/ /\n")?;
     fs::copy(instance.repo.join(recipe.dockerfile), work.join("Dockerfile"))
         .with_context(|| format!("cannot copy {}", recipe.dockerfile))?;
     let image = Image {
@@ -122,6 +127,29 @@ pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path) -> Re
     Ok(image)
 }
 
+/// Releases of the pipeline's image to upgrade to, by their faults: `<repository>:<fault>`, all in one archive.
+pub(crate) fn variants(instance: &Instance, faults: &[&str]) -> Result<Image> {
+    let kpay = target(instance)?.join("release").join(PIPELINE.binary);
+    let layer = instance.cache.join("images/work/variants");
+    tools::remove_dir(&layer)?;
+    let stripped = layer.join("usr/local/bin").join(PIPELINE.binary);
+    fs::create_dir_all(stripped.parent().context("a binary lies in a folder")?)?;
+    process::output(Command::new("strip").arg("-o").arg(&stripped).arg(kpay))?;
+    rootfs(&stripped, &layer)?;
+    let archive = instance.cache.join("images/variants.tar");
+    let (repository, tag) =
+        ("localhost/kpay-variant".to_owned(), faults.first().copied().unwrap_or_default());
+    let mut make = Command::new("bash");
+    make.arg(instance.testbed("variants.sh"))
+        .args([repository.as_str()])
+        .arg(&archive)
+        .arg(&layer)
+        .args(faults);
+    process::logged(&mut make, &instance.log("images"), |_| {})?;
+    tools::remove_dir(&layer)?;
+    Ok(Image { repository, tag: tag.to_owned(), archive })
+}
+
 /// The base's files: what `ldd` names, a user to be, and a folder for temporary files.
 fn rootfs(binary: &Path, base: &Path) -> Result<()> {
     let listed = process::output(Command::new("ldd").arg(binary))?;
@@ -138,7 +166,6 @@ fn rootfs(binary: &Path, base: &Path) -> Result<()> {
     fs::write(base.join("etc/group"), "root:x:0:\nnonroot:x:65532:\n")?;
     fs::create_dir_all(base.join("tmp"))?;
     fs::set_permissions(base.join("tmp"), fs::Permissions::from_mode(0o1777))?;
-    fs::write(base.join("../base.Dockerfile"), "FROM scratch\nCOPY base/ /\n")?;
     Ok(())
 }
 

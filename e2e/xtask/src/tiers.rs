@@ -206,10 +206,12 @@ fn cluster(context: &Context) -> Result<String> {
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_cluster(instance)?;
     let images = up::host_images(instance, None)?;
+    up::host_variants(instance, &["none", "crash", "reject", "slow", "letters"])?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     guarded()?;
     // The namespace has no way out, so what cargo fetches and compiles is had before.
+    program(context.instance, "kpay")?;
     process::run(test_target(context, "cluster").arg("--no-run"))?;
     let mut command = instance.inside("cargo");
     command.current_dir(&instance.repo);

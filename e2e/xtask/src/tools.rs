@@ -2,6 +2,7 @@
 //! Everything is keyed by its pins, so a changed pin is enough to get it anew.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -108,4 +109,16 @@ pub(crate) fn remove_dir(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes `link` lead to `target`, whatever it led to before.
+pub(crate) fn link(target: &Path, link: &Path) -> Result<()> {
+    fs::create_dir_all(link.parent().context("a link lies in a folder")?)?;
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", link.display()));
+        }
+        _ => {}
+    }
+    symlink(target, link).with_context(|| format!("cannot make {}", link.display()))
 }

@@ -106,6 +106,14 @@ pub(crate) fn host_images(instance: &Instance, binaries: Option<&Path>) -> Resul
     built.context("no images")
 }
 
+/// Puts releases to upgrade to into the cluster's containerd.
+pub(crate) fn host_variants(instance: &Instance, faults: &[&str]) -> Result<()> {
+    step("variants", || {
+        import(instance, &images::variants(instance, faults)?)?;
+        Ok(faults.join(", "))
+    })
+}
+
 /// Puts the image into the cluster's containerd; false when it is there already.
 fn import(instance: &Instance, image: &Image) -> Result<bool> {
     let ctr = || {

@@ -22,7 +22,7 @@ pub fn classify(path: &str) -> Option<Change> {
     let mut parts = path.split('.');
     let (first, second, third) = (parts.next()?, parts.next(), parts.next());
     match (first, second, third) {
-        ("desiredPhase", None, None) => Some(Change::InPlace),
+        ("desiredPhase" | "intakeWhilePaused", None, None) => Some(Change::InPlace),
         ("image", Some("repository" | "tag" | "pullPolicy" | "pullSecrets"), None) => Some(Change::Rolling),
         ("kafka", Some(field), None) => kafka(field),
         ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
@@ -34,6 +34,9 @@ pub fn classify(path: &str) -> Option<Change> {
         ("processors", Some("gateway" | "inflight" | "account" | "confirmed"), Some(field)) => {
             processors(field)
         }
+        ("autoscaling", Some(field), None) => autoscaling(field),
+        ("slo", Some("latencyP99"), None) => Some(Change::InPlace),
+        ("upgrade", Some(field), None) => upgrade(field),
         ("drain", Some("timeout" | "onTimeout"), None) => Some(Change::InPlace),
         _ => None,
     }
@@ -77,6 +80,27 @@ fn processors(field: &str) -> Option<Change> {
     match field {
         "replicas" => Some(Change::InPlace),
         "workers" | "resources" | "placement" => Some(Change::Rolling),
+        _ => None,
+    }
+}
+
+fn upgrade(field: &str) -> Option<Change> {
+    match field {
+        "stepTimeout"
+        | "verify"
+        | "inconclusiveAfter"
+        | "maxRejectedIncrease"
+        | "maxLatency"
+        | "maxDeadLetters" => Some(Change::InPlace),
+        _ => None,
+    }
+}
+
+fn autoscaling(field: &str) -> Option<Change> {
+    match field {
+        "mode" | "maxReplicas" | "targetUtilization" | "catchUp" | "cooldown" | "scaleDownAfter" => {
+            Some(Change::InPlace)
+        }
         _ => None,
     }
 }

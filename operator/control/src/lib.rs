@@ -1,6 +1,7 @@
 //! The pure half of the operator: from facts to decisions and objects. Knows Kubernetes types; has no client,
 //! no Kafka, no clock. Times, answers of pods and offsets arrive as arguments.
 
+pub mod autoscale;
 pub mod build;
 pub mod classify;
 pub mod differ;
@@ -13,4 +14,5 @@ pub mod policy;
 pub mod report;
 pub mod status;
 pub mod topics;
+pub mod upgrade;
 pub mod validate;

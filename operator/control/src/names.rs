@@ -15,6 +15,10 @@ pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
 /// Annotation of a pod with the uid of the `ServiceAccount` that its token is for.
 pub const IDENTITY_ANNOTATION: &str = "kpay.dev/service-account-uid";
+/// Annotation of a pod with what it is made from, as one word.
+pub const RELEASE_ANNOTATION: &str = "kpay.dev/release";
+/// Annotation of a pipeline: another value restarts every pod, one workload after the other.
+pub const RESTART_ANNOTATION: &str = "kpay.dev/restart";
 /// Annotation of a pipeline with who paused it by the gateway.
 pub const PAUSED_BY_ANNOTATION: &str = "kpay.dev/paused-by";
 /// Annotation of a pipeline with why it was paused by the gateway.

@@ -3,9 +3,14 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
-use kpay_crds::{OperationPhase, PipelineOperation, PipelineOperationStatus, ReplayReport};
+use kpay_crds::{
+    OperationPhase, PaymentPipeline, PipelineOperation, PipelineOperationStatus, ReplayReport, UpgradeState,
+    UpgradeStatus,
+};
 use kube::ResourceExt;
 use serde_json::{Value, json};
+
+use crate::names::RESTART_ANNOTATION;
 
 /// Letters that one request to the gateway replays at most; progress is written between two.
 const REPLAYS_MAX: usize = 500;
@@ -19,6 +24,8 @@ pub enum Step {
     Waits(String),
     /// It begins; written before anything is done.
     Begins,
+    /// It is done.
+    Done(String),
     /// The gateway has replayed some letters.
     Replayed(ReplayReport),
     /// It can never be done.
@@ -80,6 +87,30 @@ pub fn replay_answer(code: u16, body: &Value) -> Step {
     }
 }
 
+/// How far a restart is, or `None` while nobody was told of it yet.
+pub fn restart(token: &str, pipeline: &PaymentPipeline) -> Option<Step> {
+    let upgrade = pipeline.status.as_ref().and_then(|status| status.upgrade.as_ref());
+    let ours = upgrade.filter(|up| up.to.restart.as_deref() == Some(token));
+    let step = |up: &UpgradeStatus| {
+        let at = up.steps.iter().filter(|step| step.until.is_some()).count();
+        Step::Waits(format!("{at} of {} workloads restarted", up.steps.len()))
+    };
+    let why = |up: &UpgradeStatus| up.failed.clone().unwrap_or_default();
+    Some(match ours {
+        Some(up) if up.state == UpgradeState::Succeeded => {
+            Step::Done(format!("{} workloads restarted", up.steps.len()))
+        }
+        Some(up) if up.state == UpgradeState::RolledBack => {
+            Step::Fails(format!("the pods did not pass: {}", why(up)))
+        }
+        Some(up) => step(up),
+        None if pipeline.annotations().get(RESTART_ANNOTATION).is_some_and(|found| found == token) => {
+            Step::Waits("waits for the change before it".to_owned())
+        }
+        None => return None,
+    })
+}
+
 /// The status after a step.
 pub fn after(operation: &PipelineOperation, step: Step, now: Timestamp) -> PipelineOperationStatus {
     let mut status = operation.status.clone().unwrap_or_default();
@@ -106,6 +137,11 @@ pub fn after(operation: &PipelineOperation, step: Step, now: Timestamp) -> Pipel
                 status.finished_at = Some(Time(now));
             }
             status.replayed = Some(report);
+        }
+        Step::Done(what) => {
+            status.phase = Some(OperationPhase::Succeeded);
+            status.finished_at = Some(Time(now));
+            status.message = what;
         }
         Step::Fails(why) => {
             status.phase = Some(OperationPhase::Failed);

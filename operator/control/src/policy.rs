@@ -3,7 +3,7 @@
 //! The rules are compiled here by the same code that judges payments by them, so that a rule which the operator takes is
 //! one that the processors can use. That is why this crate knows the (equally pure) payment domain.
 
-use kpay_crds::{PaymentPipelineSpec, RuleAction as Action};
+use kpay_crds::{IntakeWhilePaused, PaymentPipelineSpec, RuleAction as Action};
 use kpay_domain::{Currency, Limits, Policy, RuleAction, RuleSource, Rules};
 
 use crate::duration::parse_ms;
@@ -16,6 +16,8 @@ pub struct Terms {
     pub policy: Policy,
     /// The most records a second that the pipeline takes in.
     pub intake_per_second: Option<u32>,
+    /// Whether a gateway refuses requests while the intake is closed.
+    pub rejects_while_closed: bool,
 }
 
 /// Checks the live part of a spec.
@@ -43,7 +45,8 @@ pub fn terms(spec: &PaymentPipelineSpec) -> Result<Terms, Vec<Invalid>> {
     match (currency, hold_expiry_ms) {
         (Ok(default_currency), Some(hold_expiry_ms)) if invalid.is_empty() => {
             let policy = Policy { default_currency, limits, rules, hold_expiry_ms };
-            Ok(Terms { policy, intake_per_second })
+            let rejects_while_closed = spec.intake_while_paused == IntakeWhilePaused::Reject;
+            Ok(Terms { policy, intake_per_second, rejects_while_closed })
         }
         _ => Err(invalid),
     }

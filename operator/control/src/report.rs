@@ -68,6 +68,9 @@ pub struct Figures {
     /// Payments finished per second.
     #[serde(default)]
     pub per_second: f64,
+    /// Of these, rejected or reversed.
+    #[serde(default)]
+    pub rejected_per_second: f64,
     /// 99th percentile from accepted to finished, ms.
     #[serde(default, rename = "latencyP99Ms")]
     pub latency_p99_ms: f64,
@@ -160,6 +163,7 @@ pub fn figures(reports: &Reports) -> Option<Figures> {
     for figures in answered(reports).filter_map(|report| report.figures.as_ref()) {
         let total = all.get_or_insert_with(Figures::default);
         total.per_second += figures.per_second;
+        total.rejected_per_second += figures.rejected_per_second;
         total.latency_p99_ms = total.latency_p99_ms.max(figures.latency_p99_ms);
         total.today.add(figures.today.count, &figures.today.value);
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kpay_crds::{
-    DesiredPhase, DrainTimedOut, DrainTimeoutAction, PaymentPipelineStatus, Phase, TopicReport,
-    WorkloadReport,
+    AutoscalingMode, DesiredPhase, DrainTimedOut, DrainTimeoutAction, PaymentPipelineStatus, Phase, Release,
+    StageScaling, StepState, TopicReport, UpgradeState, UpgradeStatus, WorkloadReport,
 };
 
 use crate::drain::Blocker;
@@ -59,6 +59,13 @@ pub struct Input<'a> {
     pub degraded: Option<Verdict>,
     /// What speaks against the drain proof; none when nobody looked.
     pub blockers: Option<&'a [Blocker]>,
+    /// What is written down of the pods: the release that is good, and the change that is under way or was the last; none
+    /// leaves both.
+    pub release: Option<(Release, Option<UpgradeStatus>)>,
+    /// Who scales the stages by their load, if anybody does.
+    pub autoscaling: Option<AutoscalingMode>,
+    /// What was decided for the stages by name; none to leave it at the last decision.
+    pub decided: Option<BTreeMap<String, StageScaling>>,
     /// After how long a drain is late.
     pub drain_timeout_ms: i64,
     /// Version to show until pods report one.
@@ -94,7 +101,17 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         status.latency_p99_ms = Some(rounded(figures.latency_p99_ms));
         status.confirmed_today = Some(figures.today.amounts());
     }
+    if let Some((release, upgrade)) = &input.release {
+        status.release = Some(release.clone());
+        status.upgrade.clone_from(upgrade);
+    }
+    match (input.autoscaling, &input.decided) {
+        (None, _) => status.autoscaling.clear(),
+        (Some(_), Some(decided)) => status.autoscaling.clone_from(decided),
+        (Some(_), None) => {}
+    }
     let phase = status.phase.unwrap_or(Phase::Pending);
+    let scaling = input.autoscaling.map(|mode| ("AutoscalingActive", scaling(mode, phase, &status)));
     let verdicts = [
         ("Ready", ready(phase, &status, input)),
         ("Progressing", progressing(phase, input)),
@@ -105,9 +122,63 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
             input.degraded.clone().unwrap_or(Verdict::new(Some(false), "AsExpected", "nothing is wrong")),
         ),
     ];
-    status.conditions =
-        verdicts.into_iter().map(|(kind, verdict)| condition(kind, verdict, old, input)).collect();
+    let upgrade = [("UpgradeReady", upgraded(status.upgrade.as_ref()))];
+    let verdicts = verdicts.into_iter().chain(upgrade).chain(scaling);
+    status.conditions = verdicts.map(|(kind, verdict)| condition(kind, verdict, old, input)).collect();
     status
+}
+
+/// Whether the pods are what the spec asks for.
+fn upgraded(upgrade: Option<&UpgradeStatus>) -> Verdict {
+    let Some(up) = upgrade else { return Verdict::new(Some(true), "AsDeclared", "the pods are as declared") };
+    let failed = up.failed.as_deref().unwrap_or_default();
+    let at = up.steps.iter().position(|step| matches!(step.state, StepState::Rolling | StepState::Verifying));
+    match up.state {
+        UpgradeState::Succeeded => {
+            Verdict::new(Some(true), "Succeeded", "the last change of the pods went well")
+        }
+        UpgradeState::Rolling => {
+            let step = at.and_then(|at| Some((at + 1, up.steps.get(at)?)));
+            let step = step.map(|(number, step)| {
+                let word =
+                    if step.state == StepState::Verifying { "payments are watched" } else { &step.evidence };
+                format!("{number} of {}, {}: {word}", up.steps.len(), step.workload)
+            });
+            Verdict::new(Some(false), "Rolling", step.unwrap_or_default())
+        }
+        UpgradeState::RollingBack => Verdict::new(Some(false), "RollingBack", failed),
+        UpgradeState::RolledBack => {
+            let again = "the spec is as it was written, and tried again when its pods change";
+            Verdict::new(Some(false), "RolledBack", format!("{failed}; {again}"))
+        }
+    }
+}
+
+/// Whether the stages follow their load.
+fn scaling(mode: AutoscalingMode, phase: Phase, status: &PaymentPipelineStatus) -> Verdict {
+    let no = |reason, message: &str| Verdict::new(Some(false), reason, message);
+    match mode {
+        AutoscalingMode::External => {
+            return no("External", "replicas are left to an HPA, KEDA or a person (spec.autoscaling.mode)");
+        }
+        AutoscalingMode::Recommend => {
+            return no("RecommendOnly", "status.autoscaling says what would be set (spec.autoscaling.mode)");
+        }
+        AutoscalingMode::Native => {}
+    }
+    if phase != Phase::Running {
+        return no("NotRunning", "the last decision holds until the pipeline is Running");
+    }
+    let missing = status.autoscaling.iter().find(|(_, scaling)| scaling.reason == "MetricsMissing");
+    if let Some((stage, scaling)) = missing {
+        return Verdict::new(None, "MetricsMissing", format!("{stage}: {}", scaling.message));
+    }
+    let stages: Vec<String> = status
+        .autoscaling
+        .iter()
+        .map(|(stage, scaling)| format!("{stage} {} ({})", scaling.replicas, scaling.reason))
+        .collect();
+    Verdict::new(Some(true), "Native", stages.join(", "))
 }
 
 /// The part of a status whose changes are written at once. The rest — figures, and messages that change while
@@ -118,6 +189,14 @@ pub fn steady(status: &PaymentPipelineStatus) -> PaymentPipelineStatus {
     steady.confirmed_today = None;
     steady.per_second = None;
     steady.latency_p99_ms = None;
+    for scaling in steady.autoscaling.values_mut() {
+        (scaling.inputs, scaling.shown_per_replica) = (None, None);
+        (scaling.reason, scaling.message) = (String::new(), String::new());
+        (scaling.fewer_since, scaling.fewer) = (None, None);
+    }
+    for step in steady.upgrade.iter_mut().flat_map(|upgrade| &mut upgrade.steps) {
+        step.evidence.clear();
+    }
     for condition in &mut steady.conditions {
         condition.message.clear();
     }

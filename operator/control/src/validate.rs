@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    DeletionPolicy, DesiredPhase, DrainTimeoutAction, Gateway, PaymentPipeline, PaymentPipelineSpec,
-    Placement, PullPolicy, Resources, Stage,
+    AutoscalingMode, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline, PaymentPipelineSpec,
+    PaymentPipelineStatus, PullPolicy, Release, StageScaling,
 };
 use kpay_domain::RuleError;
 
+use crate::autoscale;
 use crate::duration::{parse_ms, parse_retention_ms};
 use crate::names::{Component, TopicName};
 use crate::policy::{Terms, terms};
+use crate::upgrade::{self, release};
 
 const DAY_MS: i64 = 86_400_000;
 /// A dead letter is the record as it came, however large, and headers that tell of it; Kafka's own limit of 1 MiB
@@ -37,14 +39,12 @@ pub struct ValidatedPipeline {
     pub name: String,
     /// What the user wants it to do.
     pub desired: DesiredPhase,
-    /// Reference of the image: `repository:tag` or `repository@digest`.
-    pub image: String,
+    /// What pods should be made from.
+    pub release: Release,
+    /// What they are made from while that is being brought about, where it differs.
+    pub rolled: BTreeMap<Component, Release>,
     /// Tag or digest alone, the version until pods report one.
     pub image_tag: String,
-    /// When a node pulls it.
-    pub pull_policy: PullPolicy,
-    /// Secrets for the registry.
-    pub pull_secrets: Vec<String>,
     /// Kafka.
     pub bootstrap_servers: String,
     /// Before every topic and group.
@@ -59,8 +59,12 @@ pub struct ValidatedPipeline {
     pub idempotency_window_seconds: u32,
     /// What the processors follow live.
     pub terms: Terms,
-    /// Replicas, workers, resources and placement.
+    /// How many pods.
     pub workloads: BTreeMap<Component, Workload>,
+    /// When a change of the pods is good.
+    pub upgrade: upgrade::Settings,
+    /// How the stages are scaled by their load, if they are.
+    pub autoscaling: Option<autoscale::Settings>,
     /// After how long a drain is late.
     pub drain_timeout_ms: i64,
     /// What happens then.
@@ -82,6 +86,45 @@ impl ValidatedPipeline {
     pub fn replicas(&self, component: Component) -> i32 {
         self.workloads.get(&component).map_or(0, |workload| workload.replicas)
     }
+
+    /// What the pods of a workload are made from now.
+    pub fn release(&self, component: Component) -> &Release {
+        self.rolled.get(&component).unwrap_or(&self.release)
+    }
+
+    /// The same pipeline with pods that are made from what the status says they are at.
+    #[must_use]
+    pub fn rolled(mut self, status: &PaymentPipelineStatus) -> Self {
+        for component in Component::ALL {
+            let release = upgrade::release_of(status, &self.release, component);
+            if *release != self.release {
+                self.rolled.insert(component, release.clone());
+            }
+        }
+        self
+    }
+
+    /// The same pipeline with the replicas that its stages have by their load: what was decided and written down, or in
+    /// mode External what somebody else has set on the `StatefulSet`.
+    #[must_use]
+    pub fn scaled(
+        mut self,
+        decided: &BTreeMap<String, StageScaling>,
+        live: impl Fn(Component) -> Option<i32>,
+    ) -> Self {
+        let Some(mode) = self.autoscaling.map(|settings| settings.mode) else { return self };
+        for stage in Component::STAGES {
+            let replicas = match mode {
+                AutoscalingMode::Native => decided.get(stage.as_str()).map(|scaling| scaling.replicas),
+                AutoscalingMode::External => live(stage),
+                AutoscalingMode::Recommend => None,
+            };
+            if let (Some(replicas), Some(workload)) = (replicas, self.workloads.get_mut(&stage)) {
+                workload.replicas = replicas;
+            }
+        }
+        self
+    }
 }
 
 /// What a topic should be.
@@ -100,12 +143,8 @@ pub struct DesiredTopic {
 pub struct Workload {
     /// Number of pods.
     pub replicas: i32,
-    /// Worker threads in each.
-    pub workers: i32,
-    /// CPU and memory.
-    pub resources: Resources,
-    /// Where pods may run.
-    pub placement: Placement,
+    /// The least, where the load decides: what the resource declares.
+    pub least: i32,
 }
 
 /// What is wrong with a spec, by field, with what would be right.
@@ -202,6 +241,8 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let drain_timeout_ms = duration("drain.timeout", &spec.drain.timeout, &mut invalid);
     let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, &mut invalid);
     let topics = topics(spec, window_ms, &mut invalid);
+    let autoscaling = autoscaling(spec, &mut invalid);
+    let upgrade = upgrade_settings(spec, &mut invalid);
     let terms = match terms(spec) {
         Ok(terms) if invalid.is_empty() => terms,
         Ok(_) => return Err(invalid),
@@ -211,25 +252,56 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         }
     };
     let (image, image_tag, pull_policy) = image_of(spec, image);
+    // Rounded up: an id is never forgotten early.
+    let idempotency_window_seconds = u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX);
     Ok(ValidatedPipeline {
         desired: spec.desired_phase,
-        image,
+        release: release(resource, image, pull_policy.as_str(), idempotency_window_seconds),
+        rolled: BTreeMap::new(),
         image_tag,
-        pull_policy,
-        pull_secrets: spec.image.as_ref().map(|image| image.pull_secrets.clone()).unwrap_or_default(),
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
         topic_prefix: topic_prefix(&namespace, &name, spec),
         topics,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
-        // Rounded up: an id is never forgotten early.
-        idempotency_window_seconds: u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX),
+        idempotency_window_seconds,
         terms,
         workloads: workloads(spec),
+        upgrade,
+        autoscaling,
         drain_timeout_ms,
         drain_on_timeout: spec.drain.on_timeout,
         namespace,
         name,
+    })
+}
+
+fn upgrade_settings(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> upgrade::Settings {
+    let wanted = &spec.upgrade;
+    upgrade::Settings {
+        step_timeout_ms: duration("upgrade.stepTimeout", &wanted.step_timeout, invalid),
+        verify_ms: duration("upgrade.verify", &wanted.verify, invalid),
+        inconclusive_after_ms: duration("upgrade.inconclusiveAfter", &wanted.inconclusive_after, invalid),
+        max_rejected_increase: f64::from(wanted.max_rejected_increase),
+        max_latency: f64::from(wanted.max_latency) / 100.0,
+        max_dead_letters: wanted.max_dead_letters,
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // milliseconds of less than a thousand years
+fn autoscaling(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> Option<autoscale::Settings> {
+    let slo = spec.slo.latency_p99.as_deref();
+    let latency_p99_ms = slo.map(|text| duration("slo.latencyP99", text, invalid) as f64);
+    let wanted = spec.autoscaling.as_ref()?;
+    Some(autoscale::Settings {
+        mode: wanted.mode,
+        max_replicas: wanted.max_replicas,
+        utilization: f64::from(wanted.target_utilization) / 100.0,
+        catch_up_s: duration("autoscaling.catchUp", &wanted.catch_up, invalid) as f64 / 1000.0,
+        cooldown_ms: duration("autoscaling.cooldown", &wanted.cooldown, invalid),
+        down_after_ms: duration("autoscaling.scaleDownAfter", &wanted.scale_down_after, invalid),
+        latency_p99_ms,
+        intake_per_second: spec.limits.intake_per_second.map(f64::from),
     })
 }
 
@@ -254,23 +326,12 @@ fn image_of(spec: &PaymentPipelineSpec, default: &DefaultImage) -> (String, Stri
 }
 
 fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
-    let stage = |stage: &Stage| Workload {
-        replicas: stage.replicas,
-        workers: stage.workers,
-        resources: stage.resources.clone().unwrap_or_default(),
-        placement: stage.placement.clone().unwrap_or_default(),
-    };
-    let gateway = |gateway: &Gateway| Workload {
-        replicas: gateway.replicas,
-        workers: 1,
-        resources: gateway.resources.clone().unwrap_or_default(),
-        placement: gateway.placement.clone().unwrap_or_default(),
-    };
+    let of = |replicas| Workload { replicas, least: replicas };
     BTreeMap::from([
-        (Component::Gateway, gateway(&spec.processors.gateway)),
-        (Component::Inflight, stage(&spec.processors.inflight)),
-        (Component::Account, stage(&spec.processors.account)),
-        (Component::Confirmed, stage(&spec.processors.confirmed)),
+        (Component::Gateway, of(spec.processors.gateway.replicas)),
+        (Component::Inflight, of(spec.processors.inflight.replicas)),
+        (Component::Account, of(spec.processors.account.replicas)),
+        (Component::Confirmed, of(spec.processors.confirmed.replicas)),
     ])
 }
 

@@ -17,6 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::config::{Connection, Isolation};
 use crate::error::KafkaError;
 use crate::ffi;
+use crate::group::remove_members;
 use crate::quiet::Quiet;
 
 /// A client for topics and groups.
@@ -49,6 +50,15 @@ pub struct PartitionProgress {
     /// Whether a data record lies between the committed and the last stable offset. Control records take
     /// offsets too, so the difference of the two says nothing.
     pub data_records_between: bool,
+}
+
+/// How far a group is on a topic, summed over its partitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupOffsets {
+    /// The committed offsets; the beginning of a partition where there is none.
+    pub committed: i64,
+    /// Where `read_committed` ends.
+    pub end: i64,
 }
 
 impl Admin {
@@ -186,6 +196,32 @@ impl Admin {
             }
         }
         Ok(progress)
+    }
+
+    /// Takes static members of a group that do not come back out of it.
+    pub fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), KafkaError> {
+        remove_members(&self.connection, group, instances, self.timeout)
+    }
+
+    /// How far `group` is on the whole of `topic`. Reads no record and joins nothing.
+    pub fn group_offsets(&self, group: &str, topic: &str) -> Result<GroupOffsets, KafkaError> {
+        let consumer: BaseConsumer =
+            self.connection.consumer(group, 1024).create().map_err(KafkaError::call("create consumer"))?;
+        let mut wanted = TopicPartitionList::new();
+        for partition in 0..self.partition_count(topic)? {
+            wanted.add_partition(topic, partition);
+        }
+        let committed = consumer
+            .committed_offsets(wanted, self.timeout)
+            .map_err(KafkaError::call("fetch committed offsets"))?;
+        let mut sums = GroupOffsets::default();
+        for element in committed.elements() {
+            let (low, end) = watermarks(&consumer, topic, element.partition(), self.timeout)?;
+            let committed = if let Offset::Offset(offset) = element.offset() { offset.max(low) } else { low };
+            sums.committed = sums.committed.saturating_add(committed);
+            sums.end = sums.end.saturating_add(end);
+        }
+        Ok(sums)
     }
 
     /// The number of partitions of a topic that exists.

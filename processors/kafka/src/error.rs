@@ -34,6 +34,14 @@ pub enum KafkaError {
         /// How long it waited, in milliseconds.
         timeout_ms: u128,
     },
+    /// The broker refused a call, or nobody could be asked.
+    #[error("{call}: {detail}")]
+    Refused {
+        /// The call that failed.
+        call: &'static str,
+        /// What the broker said.
+        detail: String,
+    },
     /// A name holds a NUL byte and cannot be given to librdkafka.
     #[error("{0:?} holds a NUL byte")]
     Nul(String),
@@ -46,6 +54,7 @@ impl KafkaError {
             Self::Call { .. } => "kafka_call",
             Self::Topic { .. } => "kafka_topic",
             Self::TimedOut { .. } => "kafka_timeout",
+            Self::Refused { .. } => "kafka_refused",
             Self::Nul(_) => "kafka_name",
         }
     }

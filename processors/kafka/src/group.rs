@@ -1,10 +1,50 @@
-//! Who owns which partition, read from the description of a consumer group.
+//! The members of a consumer group: who owns which partition, read from its description, and who has gone for good.
 
 use std::time::Duration;
 
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::{GroupId, LeaveGroupRequest};
+use kafka_protocol::protocol::StrBytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::cluster::{Cluster, Coordinates};
+use crate::config::Connection;
 use crate::error::KafkaError;
+use crate::transaction::TransactionErrorKind;
+use crate::transaction::attempt::{Trouble, again, persist};
+
+const LEAVE_GROUP: i16 = 4;
+
+/// Takes static members that do not come back out of a group, so that their partitions go to the others at once and not
+/// after the session's time-out. One that is no member is no error. Blocks.
+pub fn remove_members(
+    connection: &Connection,
+    group: &str,
+    instances: &[String],
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    const CALL: &str = "remove members";
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let member = |instance: &String| MemberIdentity::default().with_group_instance_id(Some(text(instance)));
+    let request = LeaveGroupRequest::default()
+        .with_group_id(GroupId(text(group)))
+        .with_members(instances.iter().map(member).collect());
+    let mut cluster = Cluster::new(connection.clone(), &[]);
+    let attempt = || {
+        let node = cluster.coordinator(Coordinates::Group, &request.group_id.0)?;
+        let answer = cluster.call(node, CALL, LEAVE_GROUP, &request)?;
+        let codes = answer.members.iter().map(|member| member.error_code);
+        let mut errors = codes.chain([answer.error_code]).filter_map(ResponseError::try_from_code);
+        match errors.find(|error| *error != ResponseError::UnknownMemberId) {
+            None => Ok(()),
+            Some(error) if again(error) => Err(Trouble::Again(format!("{error:?}"))),
+            Some(error) => Err(Trouble::refused(CALL, error)),
+        }
+    };
+    persist(CALL, timeout, TransactionErrorKind::Unavailable, attempt)
+        .map_err(|error| KafkaError::Refused { call: CALL, detail: error.detail })
+}
 
 /// The owner of each partition of `topic` in `group`: `(partition, client.id of the member)`.
 ///

@@ -85,8 +85,13 @@ impl Control {
         if let Some(transition) = next(self.phase, self.desired, facts) {
             self.phase = Some(transition.to);
             let epoch = self.epoch() + 1;
-            let learned =
-                Learned { phase: transition.to, epoch, desired: self.desired, intake_per_second: None };
+            let learned = Learned {
+                phase: transition.to,
+                epoch,
+                desired: self.desired,
+                intake_per_second: None,
+                rejects_while_closed: false,
+            };
             self.phases.push((topology.cluster.now_ms(), learned));
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use kpay_control::duration::parse_ms;
 
+use super::cluster::SCHEME;
+
 /// The longest wait that a gateway grants, in seconds.
 const WAIT_MAX_S: u64 = 30;
 
@@ -13,18 +15,29 @@ const WAIT_MAX_S: u64 = 30;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Commands that ask a gateway")]
 pub struct ClientArgs {
-    /// The gateway.
+    /// The gateway: `http://host:port`, or `kube://namespace/pipeline` for one that the API server of a kubeconfig reaches
+    /// [default as kubectl-kpay: kube://, the only pipeline of the namespace]
     #[arg(
         long,
         global = true,
         value_name = "URL",
         env = "KPAY_GATEWAY_URL",
-        default_value = "http://127.0.0.1:8080"
+        default_value = default_gateway()
     )]
     pub gateway: String,
+    /// Namespace, where kube:// names none [default: that of the kubeconfig's context]
+    #[arg(short, long, global = true)]
+    pub namespace: Option<String>,
     /// Tables for people, or JSON: an answer, or an item of a list, a line.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
+}
+
+/// What is asked when nobody says: as a plugin of kubectl the pipeline of the cluster that kubectl talks to.
+fn default_gateway() -> &'static str {
+    let name = std::env::args_os().next().map(PathBuf::from);
+    let name = name.as_deref().and_then(|path| path.file_name()?.to_str());
+    if name == Some("kubectl-kpay") { SCHEME } else { "http://127.0.0.1:8080" }
 }
 
 /// For whom answers are written.

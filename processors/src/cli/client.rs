@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder};
+use axum::http::Request;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use axum::http::request::Builder;
+use reqwest::Client;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::cluster::{Cluster, SCHEME};
 use super::exit::CliError;
 use crate::gateway::problem::Problem;
 
@@ -18,10 +21,17 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(50);
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A gateway by its address.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Gateway {
-    http: Client,
+    way: Way,
     base: String,
+}
+
+/// How it is reached.
+#[derive(Clone)]
+enum Way {
+    Http(Client),
+    Cluster(Cluster),
 }
 
 /// What a gateway answers when it does not refuse.
@@ -36,22 +46,28 @@ pub(super) struct Answer {
 }
 
 impl Gateway {
-    /// `base` is `http://host:port`, with or without a path.
-    pub(super) fn new(base: &str) -> Result<Self, CliError> {
+    /// `base` is `http://host:port`, with or without a path, or `kube://namespace/pipeline`.
+    pub(super) async fn open(base: &str, namespace: Option<&str>) -> Result<Self, CliError> {
+        if base.starts_with(SCHEME) {
+            let cluster = Cluster::open(base, namespace).await?;
+            return Ok(Self { base: cluster.root.clone(), way: Way::Cluster(cluster) });
+        }
+        Self::http(base)
+    }
+
+    fn http(base: &str) -> Result<Self, CliError> {
         if !base.starts_with("http://") {
-            let hint = "is no address such as http://127.0.0.1:8080 (TLS ends before the gateway)";
+            let hint = "is no address such as http://127.0.0.1:8080 (TLS ends before the gateway) or kube://namespace/pipeline";
             return Err(CliError::Usage(format!("--gateway: {base:?} {hint}")));
         }
-        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
         let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(REQUEST_TIMEOUT)
-            .default_headers(headers)
             .user_agent(concat!("kpay/", env!("CARGO_PKG_VERSION")))
             .build();
         let base = base.trim_end_matches('/').to_owned();
         let http = http.map_err(|source| CliError::Unreachable { url: base.clone(), source })?;
-        Ok(Self { http, base })
+        Ok(Self { way: Way::Http(http), base })
     }
 
     /// Gets; `query` is names and values.
@@ -61,7 +77,7 @@ impl Gateway {
             let value = percent(value);
             url.extend([if at == 0 { "?" } else { "&" }, name, "=", &value]);
         }
-        self.send(&url, self.http.get(&url)).await
+        self.send(&url, Request::get(&url), Vec::new()).await
     }
 
     /// Posts JSON; with `wait_s` the answer may be the outcome.
@@ -72,11 +88,11 @@ impl Gateway {
         wait_s: Option<u64>,
     ) -> Result<Answer, CliError> {
         let url = format!("{}{path}", self.base);
-        let mut request = self.http.post(&url).header(CONTENT_TYPE, "application/json").body(body);
+        let mut request = Request::post(&url).header(CONTENT_TYPE, "application/json");
         if let Some(wait_s) = wait_s {
             request = request.header(PREFER, format!("wait={wait_s}"));
         }
-        self.send(&url, request).await
+        self.send(&url, request, body).await
     }
 
     /// Posts a value.
@@ -89,24 +105,33 @@ impl Gateway {
         self.post(path, body.to_string().into_bytes(), wait_s).await
     }
 
-    async fn send(&self, url: &str, request: RequestBuilder) -> Result<Answer, CliError> {
-        let unreachable = |source| CliError::Unreachable { url: url.to_owned(), source };
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let raw = response.text().await.map_err(unreachable)?;
-        let foreign = || CliError::Foreign { url: url.to_owned(), status: status.as_u16() };
-        if !status.is_success() {
+    async fn send(&self, url: &str, request: Builder, body: Vec<u8>) -> Result<Answer, CliError> {
+        let request = request.header(ACCEPT, "application/json").body(body);
+        let request = request.map_err(|error| CliError::Usage(format!("--gateway: {url}: {error}")))?;
+        let (status, raw) = match &self.way {
+            Way::Http(http) => exchange(http, url, request).await?,
+            Way::Cluster(cluster) => cluster.send(url, request).await?,
+        };
+        let foreign = || CliError::Foreign { url: url.to_owned(), status };
+        if !(200..300).contains(&status) {
             let problem: Problem = serde_json::from_str(&raw).map_err(|_| foreign())?;
             return Err(CliError::Problem(Box::new(problem)));
         }
         if raw.is_empty() {
-            return Ok(Answer { status: status.as_u16(), raw: "{}".to_owned(), body: Value::Null });
+            return Ok(Answer { status, raw: "{}".to_owned(), body: Value::Null });
         }
         let body: Value = serde_json::from_str(&raw).map_err(|_| foreign())?;
         // One line is one answer; a gateway that indents would break that.
         let raw = if raw.contains('\n') { body.to_string() } else { raw };
-        Ok(Answer { status: status.as_u16(), raw, body })
+        Ok(Answer { status, raw, body })
     }
+}
+
+async fn exchange(http: &Client, url: &str, request: Request<Vec<u8>>) -> Result<(u16, String), CliError> {
+    let unreachable = |source| CliError::Unreachable { url: url.to_owned(), source };
+    let request = reqwest::Request::try_from(request).map_err(unreachable)?;
+    let response = http.execute(request).await.map_err(unreachable)?;
+    Ok((response.status().as_u16(), response.text().await.map_err(unreachable)?))
 }
 
 impl Answer {
@@ -162,7 +187,7 @@ mod tests {
     #[test]
     fn an_address_without_http_is_refused_as_usage() {
         for base in ["127.0.0.1:8080", "https://kpay.example.com", ""] {
-            assert_eq!(Gateway::new(base).unwrap_err().exit().code(), 2, "{base}");
+            assert_eq!(Gateway::http(base).err().map(|error| error.exit().code()), Some(2), "{base}");
         }
     }
 }

@@ -69,6 +69,25 @@ pub enum CliError {
         #[source]
         source: reqwest::Error,
     },
+    /// The API server, which should pass the request on, cannot be asked.
+    #[error("{url}: {source}")]
+    ApiServer {
+        /// What was asked.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API server does not pass the request on.
+    #[error("{url}: the API server answers {status}: {message}")]
+    NotPassedOn {
+        /// What was asked.
+        url: String,
+        /// Of HTTP.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
     /// The gateway says no, and why.
     #[error("{}: {}", .0.code, .0.detail)]
     Problem(Box<Problem>),
@@ -119,7 +138,12 @@ impl CliError {
             Self::Problem(problem) => of_problem(problem.status, &problem.code),
             Self::Unreachable { source, .. } if source.is_builder() => Exit::Usage,
             Self::Foreign { status, .. } if *status < 500 => Exit::Usage,
-            Self::Unreachable { .. } | Self::Foreign { .. } | Self::Kafka(_) | Self::Output(_) => Exit::Again,
+            Self::NotPassedOn { status, .. } => of_problem(*status, ""),
+            Self::Unreachable { .. }
+            | Self::ApiServer { .. }
+            | Self::Foreign { .. }
+            | Self::Kafka(_)
+            | Self::Output(_) => Exit::Again,
             Self::Amount(_) | Self::Usage(_) | Self::File { .. } => Exit::Usage,
         }
     }

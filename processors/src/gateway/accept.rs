@@ -83,6 +83,9 @@ impl App {
             Some(Claim::Conflict) => return Err(conflict()),
             Some(Claim::Append) | None => {}
         }
+        if self.phase.borrow().is_some_and(|learned| learned.rejects_while_closed && !learned.intake_open()) {
+            return Err(Problem::intake_closed().at(location.clone()));
+        }
         // Another request may have come in between: only the claim decides.
         let claim = self.recent.lock().claim(intake, Instant::now());
         match claim {

@@ -52,6 +52,11 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("currency_unknown", 422, "no currency of ISO 4217 that is paid with"),
     ("same_account", 422, "`from` and `to` are one account"),
     (
+        "intake_closed",
+        503,
+        "the pipeline is not running, and keeps nothing for later: send it again when it does",
+    ),
+    (
         "kafka_unavailable",
         503,
         "the log did not confirm the record: send the same request, with the same id, again",
@@ -75,6 +80,7 @@ const INTAKE: &[&str] = &[
     "field_unknown",
     "id_invalid",
     "idempotency_conflict",
+    "intake_closed",
     "kafka_unavailable",
 ];
 /// Of an intake that cannot be told by nothing.

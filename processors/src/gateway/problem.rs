@@ -276,6 +276,14 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "kafka_unavailable", title, detail)
     }
 
+    /// 503: nothing is taken in now, and nothing is kept for later.
+    pub(super) fn intake_closed() -> Failure {
+        let title = "The pipeline takes no payments in";
+        let detail =
+            "spec.intakeWhilePaused is Reject; send the same request, with the same id, when it runs again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "intake_closed", title, detail)
+    }
+
     /// 503: the pod that knows the answer cannot give it now.
     pub(super) fn owner_unavailable() -> Failure {
         let title = "The state cannot be read now";

@@ -178,7 +178,13 @@ struct Gateway {
 }
 
 fn learned(phase: Phase) -> Learned {
-    Learned { phase, epoch: 7, desired: DesiredPhase::Running, intake_per_second: None }
+    Learned {
+        phase,
+        epoch: 7,
+        desired: DesiredPhase::Running,
+        intake_per_second: None,
+        rejects_while_closed: false,
+    }
 }
 
 fn gateway() -> Gateway {

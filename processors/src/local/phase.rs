@@ -82,6 +82,7 @@ pub(super) async fn drive(
             epoch,
             desired,
             intake_per_second: pipeline.terms.intake_per_second,
+            rejects_while_closed: pipeline.terms.rejects_while_closed,
         });
         learn.send_if_modified(|learned| std::mem::replace(learned, now) != now);
         if let Some(learned) = now {

@@ -71,6 +71,7 @@ struct PartitionLine {
 #[serde(rename_all = "camelCase")]
 struct FiguresLine {
     per_second: f64,
+    rejected_per_second: f64,
     latency_p99_ms: f64,
     today: Amounts,
 }
@@ -197,6 +198,7 @@ impl PodControl {
                 let reading = figures.read();
                 FiguresLine {
                     per_second: reading.per_second,
+                    rejected_per_second: reading.rejected_per_second,
                     latency_p99_ms: reading.latency_p99_ms,
                     today: Amounts { count: today.count, value: values(&today) },
                 }

@@ -30,6 +30,8 @@ pub struct Learned {
     pub desired: DesiredPhase,
     /// The most records a second that may be read of payment.incoming.
     pub intake_per_second: Option<u32>,
+    /// Whether a gateway refuses requests while the intake is closed.
+    pub rejects_while_closed: bool,
 }
 
 impl Learned {
@@ -42,11 +44,20 @@ impl Learned {
     }
 
     /// `None` while the operator has written no phase yet.
-    fn of(pipeline: &PaymentPipeline, intake_per_second: Option<u32>) -> Option<Self> {
+    fn of(pipeline: &PaymentPipeline, followed: Followed) -> Option<Self> {
         let status = pipeline.status.as_ref()?;
         let epoch = u64::try_from(status.epoch).ok().filter(|epoch| *epoch > 0)?;
-        Some(Self { phase: status.phase?, epoch, desired: pipeline.spec.desired_phase, intake_per_second })
+        let Followed { intake_per_second, rejects_while_closed } = followed;
+        let desired = pipeline.spec.desired_phase;
+        Some(Self { phase: status.phase?, epoch, desired, intake_per_second, rejects_while_closed })
     }
+}
+
+/// What of the terms goes with the phase.
+#[derive(Debug, Clone, Copy, Default)]
+struct Followed {
+    intake_per_second: Option<u32>,
+    rejects_while_closed: bool,
 }
 
 /// What a process learns while it runs.
@@ -85,6 +96,7 @@ fn learn(source: &PhaseSource, pipeline: &PipelineRef, policy: Policy) -> anyhow
         epoch: 1,
         desired: DesiredPhase::Running,
         intake_per_second,
+        rejects_while_closed: false,
     };
     Ok(match source {
         PhaseSource::Kubernetes => {
@@ -116,9 +128,9 @@ struct Teacher {
     pause: watch::Sender<Option<Arc<Pause>>>,
     /// The newest spec that was looked at.
     generation: Option<i64>,
-    /// Whether there were ever any terms that are right, and their rate.
+    /// Whether there were ever any terms that are right, and what of them goes with the phase.
     has_terms: bool,
-    intake_per_second: Option<u32>,
+    followed: Followed,
 }
 
 impl Teacher {
@@ -127,7 +139,7 @@ impl Teacher {
         let (policy, policies) = watch::channel(Arc::new(policy));
         let (pause, pauses) = watch::channel(None);
         let teacher =
-            Self { phase, policy, pause, generation: None, has_terms: false, intake_per_second: None };
+            Self { phase, policy, pause, generation: None, has_terms: false, followed: Followed::default() };
         (teacher, Learning { phase: phases, policy: policies, pause: pauses })
     }
 
@@ -150,7 +162,7 @@ impl Teacher {
         if !self.has_terms {
             return;
         }
-        let Some(learned) = Learned::of(resource, self.intake_per_second) else { return };
+        let Some(learned) = Learned::of(resource, self.followed) else { return };
         self.phase.send_if_modified(|current| {
             // An older epoch can only come from a stale cache.
             let newer = current.is_none_or(|c| c.epoch <= learned.epoch && c != learned);
@@ -163,7 +175,8 @@ impl Teacher {
     }
 
     fn set(&mut self, terms: Terms) {
-        (self.has_terms, self.intake_per_second) = (true, terms.intake_per_second);
+        let Terms { intake_per_second, rejects_while_closed, .. } = terms;
+        (self.has_terms, self.followed) = (true, Followed { intake_per_second, rejects_while_closed });
         self.policy.send_if_modified(|current| {
             let changed = **current != terms.policy;
             if changed {

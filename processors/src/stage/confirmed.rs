@@ -188,7 +188,7 @@ impl Stage for ConfirmedStage {
 
     fn commit(&mut self) {
         // Before the outcomes can be seen: who has seen one finds it counted.
-        self.figures.record(&self.latencies_ms);
+        self.figures.record(&self.latencies_ms, self.pending.rejected + self.pending.reversed);
         self.latencies_ms.clear();
         self.figures.record_paid(&self.paid);
         self.paid.clear();

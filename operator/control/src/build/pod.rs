@@ -11,9 +11,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kpay_crds::{Placement, Resources};
+use kpay_crds::{Placement, Release, ReleaseProcessor, Resources};
 
-use crate::names::{self, CONTROL_PORT, Component, GATEWAY_PORT, IDENTITY_ANNOTATION};
+use crate::names::{self, CONTROL_PORT, Component, GATEWAY_PORT, IDENTITY_ANNOTATION, RELEASE_ANNOTATION};
+use crate::upgrade::revision;
 use crate::validate::ValidatedPipeline;
 
 /// The user of the images: nobody that exists on a node.
@@ -28,7 +29,10 @@ pub(super) fn template(
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(names::component_labels(&pipeline.name, component)),
-            annotations: Some([(IDENTITY_ANNOTATION.to_owned(), identity.to_owned())].into()),
+            annotations: Some(BTreeMap::from([
+                (IDENTITY_ANNOTATION.to_owned(), identity.to_owned()),
+                (RELEASE_ANNOTATION.to_owned(), revision(pipeline.release(component), component)),
+            ])),
             ..ObjectMeta::default()
         }),
         spec: Some(spec(pipeline, component)),
@@ -36,9 +40,10 @@ pub(super) fn template(
 }
 
 fn spec(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
-    let placement = pipeline.workloads.get(&component).map(|w| w.placement.clone()).unwrap_or_default();
+    let release = pipeline.release(component);
+    let placement = own(release, component).placement;
     let secrets: Vec<_> =
-        pipeline.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+        release.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
         service_account_name: Some(names::access(&pipeline.name, component)),
         automount_service_account_token: Some(true),
@@ -73,15 +78,15 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
         Component::Account => &["run", "--stage", "account"],
         Component::Confirmed => &["run", "--stage", "confirmed"],
     };
-    let own = pipeline.workloads.get(&component).map(|w| w.resources.clone()).unwrap_or_default();
+    let release = pipeline.release(component);
     Container {
         name: "kpay".into(),
-        image: Some(pipeline.image.clone()),
-        image_pull_policy: Some(pipeline.pull_policy.as_str().to_owned()),
+        image: Some(release.image.clone()),
+        image_pull_policy: Some(release.pull_policy.clone()),
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
         env: Some(environment(pipeline, component)),
         ports: Some(ports(component)),
-        resources: Some(resources(&own)),
+        resources: Some(resources(&own(release, component).resources)),
         liveness_probe: Some(Probe {
             initial_delay_seconds: Some(5),
             period_seconds: Some(10),
@@ -124,6 +129,7 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
         }),
         ..EnvVar::default()
     };
+    let release = pipeline.release(component);
     let service = names::workload(&pipeline.name, component);
     let mut environment = vec![field("KPAY_POD_NAME", "metadata.name")];
     if component == Component::Gateway {
@@ -132,22 +138,27 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
         environment.push(value("KPAY_GATEWAY_LISTEN", format!("0.0.0.0:{GATEWAY_PORT}")));
     } else {
         let address = format!("$(KPAY_POD_NAME).{service}.{}.svc:{CONTROL_PORT}", pipeline.namespace);
-        let workers = pipeline.workloads.get(&component).map_or(1, |workload| workload.workers);
+        let workers = own(release, component).workers.max(1);
         environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
         environment.push(value("KPAY_WORKERS", workers.to_string()));
-        let window = pipeline.idempotency_window_seconds.to_string();
+        let window = release.idempotency_window_seconds.to_string();
         environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
     }
     environment.extend([
-        value("KPAY_BOOTSTRAP_SERVERS", pipeline.bootstrap_servers.clone()),
+        value("KPAY_BOOTSTRAP_SERVERS", release.bootstrap_servers.clone()),
         value("KPAY_TOPIC_PREFIX", pipeline.topic_prefix.clone()),
         value("KPAY_LISTEN", format!("0.0.0.0:{CONTROL_PORT}")),
         value("KPAY_PIPELINE", format!("{}/{}", pipeline.namespace, pipeline.name)),
         value("KPAY_PHASE_SOURCE", "kubernetes".into()),
-        value("KPAY_CURRENCY", pipeline.currency.clone()),
+        value("KPAY_CURRENCY", release.currency.clone()),
         value("KPAY_LOG", "info".into()),
     ]);
     environment
+}
+
+/// What the workload has of its own.
+fn own(release: &Release, component: Component) -> ReleaseProcessor {
+    release.processors.get(component.as_str()).cloned().unwrap_or_default()
 }
 
 fn ports(component: Component) -> Vec<ContainerPort> {

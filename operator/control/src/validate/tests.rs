@@ -24,7 +24,7 @@ fn pipeline(extra: Value) -> PaymentPipeline {
 fn minimal_resource_is_served_with_the_defaults() {
     let valid = validate(&pipeline(json!({})), &image()).expect("valid");
     assert_eq!(valid.topic_prefix, "default.payments.");
-    assert_eq!(valid.image, "kpay:1");
+    assert_eq!(valid.release.image, "kpay:1");
     assert_eq!(valid.topics[&TopicName::Ledger].config["retention.ms"], "-1");
     assert_eq!(valid.topics[&TopicName::Checkpoints].config["cleanup.policy"], "compact");
     assert_eq!(valid.topics[&TopicName::Incoming].config["message.timestamp.type"], "LogAppendTime");
@@ -62,7 +62,7 @@ fn ledger_and_checkpoints_have_the_partitions_of_inflight() {
 fn digest_is_written_with_an_at_sign() {
     let digest = format!("sha256:{}", "a".repeat(64));
     let valid = validate(&pipeline(json!({"image": {"tag": digest}})), &image()).expect("valid");
-    assert_eq!(valid.image, format!("kpay@{digest}"));
+    assert_eq!(valid.release.image, format!("kpay@{digest}"));
 }
 
 #[test]

@@ -251,6 +251,11 @@ async fn parameters_that_are_unknown_or_wrong() {
 #[tokio::test]
 async fn a_log_that_takes_nothing_owners_that_do_not_answer_and_wishes_that_nobody_keeps() {
     probe("kafka_unavailable", |gateway| gateway.twin.lock().append_fails = true, as_it_should_be).await;
+    let closed = |gateway: &Gateway| {
+        let paused = Learned { rejects_while_closed: true, ..learned(Phase::Paused) };
+        gateway.phase.send_replace(Some(paused));
+    };
+    probe("intake_closed", closed, as_it_should_be).await;
     probe("owner_unavailable", |gateway| gateway.twin.lock().unreachable = true, as_it_should_be).await;
     let fails =
         |error: fn() -> WishError| move |gateway: &Gateway| gateway.twin.lock().wish_fails = Some(error());

@@ -181,6 +181,26 @@ async fn while_the_pipeline_is_paused_a_payment_is_buffered_with_a_note() {
     assert_eq!(gateway.get("/v1/payments/p-1").await.json()["note"], Value::Null);
 }
 
+#[tokio::test]
+async fn where_nothing_is_buffered_a_new_payment_is_refused_and_a_known_one_is_not() {
+    let gateway = gateway();
+    assert_eq!(gateway.post("/v1/payments", P1).await.status, StatusCode::ACCEPTED);
+    let rejects = |phase| Some(Learned { rejects_while_closed: true, ..learned(phase) });
+    gateway.phase.send_replace(rejects(Phase::Draining));
+    let other = P1.replace("p-1", "p-2");
+    let got = gateway.post("/v1/payments", other.clone()).await;
+    got.assert_problem(503, "intake_closed", None);
+    assert!(got.header("retry-after").is_some());
+    assert_eq!(
+        gateway.post("/v1/payments", P1).await.status,
+        StatusCode::ACCEPTED,
+        "a copy of an accepted one"
+    );
+    gateway.phase.send_replace(rejects(Phase::Running));
+    assert_eq!(gateway.post("/v1/payments", other.clone()).await.status, StatusCode::ACCEPTED);
+    assert_eq!(gateway.appended(), ["p-1", "p-2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn prefer_wait_answers_with_the_outcome() {
     let gateway = gateway();

@@ -1,0 +1,92 @@
+//! `kubectl kpay`: the commands of `kpay` through the API server, with nothing forwarded.
+
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::ensure;
+use kpay_e2e::process::binary;
+use serde_json::{Value, json};
+
+use crate::world::{NAME, World, turn};
+
+/// The plugin as kubectl finds it: a program with that name.
+struct Plugin(PathBuf);
+
+impl Plugin {
+    fn install() -> anyhow::Result<Self> {
+        let path =
+            std::env::temp_dir().join(format!("kpay-plugin-{}", std::process::id())).join("kubectl-kpay");
+        std::fs::create_dir_all(path.with_file_name(""))?;
+        symlink(binary()?, &path)?;
+        Ok(Self(path))
+    }
+
+    /// The exit code, and the first line of what was written.
+    fn run(&self, args: &[&str]) -> anyhow::Result<(i32, String)> {
+        let output = Command::new(&self.0).args(args).env_remove("KPAY_GATEWAY_URL").output()?;
+        let told = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+        let first = String::from_utf8(told)?.lines().next().unwrap_or_default().to_owned();
+        Ok((output.status.code().unwrap_or(-1), first))
+    }
+
+    fn json(&self, args: &[&str]) -> anyhow::Result<Value> {
+        let (exit, line) = self.run(&[args, &["--output", "json"]].concat())?;
+        ensure!(exit == 0, "{args:?}: {exit} {line}");
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.with_file_name(""));
+    }
+}
+
+#[test]
+fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut world = World::start("plugin", 2)?;
+    let (plugin, namespace) = (Plugin::install()?, world.namespace.clone());
+    let here = ["--namespace", &namespace];
+    let status = plugin.json(&[&here[..], &["status"]].concat())?;
+    assert_eq!(status["phase"], "Running", "the only pipeline of the namespace");
+
+    let id = "by-plugin";
+    let pay = ["pay", "--from", "acct-000000", "--to", "acct-000001", "--amount", "1.00USD", "--id", id];
+    let paid = plugin.json(&[&here[..], &pay].concat())?;
+    assert_eq!(paid["status"], "confirmed", "{paid}");
+    world.ids.insert(id.to_owned());
+
+    let url = format!("kube://{namespace}/{NAME}");
+    let named = ["--gateway", &url];
+    plugin.json(&[&named[..], &["pause", "--holder", "alice", "--reason", "books"]].concat())?;
+    world.reach("Paused")?;
+    let status = plugin.json(&[&named[..], &["status"]].concat())?;
+    assert_eq!((&status["phase"], &status["pausedBy"]), (&"Paused".into(), &"alice".into()));
+    // What is taken in while it is paused waits in the topic, or is refused where the spec says so.
+    world.patch(&json!({"intakeWhilePaused": "Reject"}))?;
+    let mut ids = Vec::new();
+    world.cluster.until("payments are refused", |_| {
+        let id = format!("while-paused-{}", ids.len());
+        let pay = ["pay", "--from", "acct-000000", "--to", "acct-000001", "--amount", "1.00USD", "--id", &id];
+        let (exit, told) = plugin.run(&[&named[..], &pay].concat())?;
+        if told.starts_with("error: intake_closed") {
+            assert_eq!(exit, 3, "it may be sent again");
+            return Ok(Some(()));
+        }
+        ids.push(id);
+        Ok(None)
+    })?;
+    world.ids.extend(ids);
+    plugin.json(&[&named[..], &["resume"]].concat())?;
+    world.reach("Running")?;
+
+    // What is wrong is said in words of what was asked.
+    let (exit, told) = plugin.run(&["--gateway", "kube://default", "status"])?;
+    assert_eq!((exit, told.as_str()), (2, "error: there is no PaymentPipeline in namespace default"));
+    let (exit, told) = plugin.run(&["--gateway", &format!("kube://{namespace}/other"), "status"])?;
+    assert!(exit == 4 && told.contains("other-gateway"), "{exit} {told}");
+    world.audit_with_rest()?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! New releases under load: a good one goes through and back without a loss, and each kind of bad one is taken back.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, ensure};
+use kpay_crds::{UpgradeState, UpgradeStatus};
+use serde_json::{Value, json};
+
+use crate::live::flow;
+use crate::world::{World, turn};
+
+const ACCOUNTS: u64 = 20;
+const WORKLOADS: [&str; 4] = ["gateway", "inflight", "account", "confirmed"];
+
+/// A release of `e2e/testbed/variants.sh`.
+fn release(fault: &str) -> Value {
+    json!({"image": {"repository": "localhost/kpay-variant", "tag": fault}})
+}
+
+/// Changes the spec, and waits for the end of the upgrade that follows.
+fn upgrade(world: &World, spec: &Value, image: &str, state: UpgradeState) -> anyhow::Result<UpgradeStatus> {
+    world.patch(spec)?;
+    world.cluster.until(&format!("the upgrade to {image} is {state:?}"), |_| {
+        let up = world.status()?.upgrade.context("no upgrade")?;
+        ensure!(up.to.image.ends_with(image) && up.state == state, "{:?} {:?}", up.failed, up.steps);
+        Ok(Some(up))
+    })
+}
+
+/// The images that the pods of each workload have.
+fn images(world: &World) -> anyhow::Result<Vec<String>> {
+    let pods = world.cluster.wait(world.pods().list(&kube::api::ListParams::default()))?;
+    let image =
+        |pod: &k8s_openapi::api::core::v1::Pod| Some(pod.spec.as_ref()?.containers.first()?.image.clone()?);
+    let mut images: Vec<String> = pods.items.iter().filter_map(image).collect();
+    images.sort();
+    images.dedup();
+    Ok(images)
+}
+
+#[test]
+fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::Result<()> {
+    let _turn = turn();
+    let spec = json!({"upgrade": {"verify": "12s"}, "processors": {"account": {"replicas": 1}}});
+    let mut world = World::start_with("upgrade", ACCOUNTS, &spec)?;
+    let mut appender = world.another_appender()?;
+    let stop = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| -> anyhow::Result<Vec<String>> {
+        let flow = scope.spawn(|| flow(&mut appender, &stop));
+        let ended = releases(&world);
+        stop.store(true, Ordering::Relaxed);
+        let sent = flow.join().ok().context("the sender has panicked")?;
+        ended.and(sent)
+    })?;
+    world.ids.extend(sent);
+    let report = world.audit_with_rest()?;
+    assert!(!report.letters.is_empty(), "one of the releases wrote dead letters");
+    Ok(())
+}
+
+fn releases(world: &World) -> anyhow::Result<()> {
+    let up = upgrade(world, &release("none"), ":none", UpgradeState::Succeeded)?;
+    let steps: Vec<&str> = up.steps.iter().map(|step| step.workload.as_str()).collect();
+    ensure!(steps == ["confirmed", "account", "inflight", "gateway"], "{steps:?}");
+    ensure!(images(world)? == ["localhost/kpay-variant:none"], "{:?}", images(world)?);
+
+    for (fault, step, word) in [
+        ("crash", "confirmed: ", "CrashLoopBackOff"),
+        ("slow", "confirmed: ", "p99"),
+        ("letters", "confirmed: ", "dead letters"),
+        ("reject", "account: ", "% rejected"),
+    ] {
+        let up = upgrade(world, &release(fault), &format!(":{fault}"), UpgradeState::RolledBack)?;
+        let failed = up.failed.unwrap_or_default();
+        println!("{fault}: {failed}");
+        ensure!(failed.starts_with(step) && failed.contains(word), "{fault}: {failed}");
+        ensure!(images(world)? == ["localhost/kpay-variant:none"], "{fault}: {:?}", images(world)?);
+        let status = world.reach("Running")?;
+        let told = status.conditions.iter().find(|c| c.type_ == "UpgradeReady").context("no condition")?;
+        ensure!(
+            told.status == "False" && told.reason == "RolledBack" && told.message.contains(&failed),
+            "{told:?}"
+        );
+        let spec = world.cluster.wait(world.pipelines().get(crate::world::NAME))?.spec;
+        let tag = spec.image.and_then(|image| image.tag);
+        ensure!(tag.as_deref() == Some(fault), "the spec is as it was written: {tag:?}");
+    }
+    // A change of one workload replaces that alone.
+    let more = json!({"image": {"tag": "none"}, "processors": {"confirmed": {"workers": 2}}});
+    let up = upgrade(world, &more, ":none", UpgradeState::Succeeded)?;
+    ensure!(up.changes == ["processors.confirmed.workers: 1 → 2"], "{:?}", up.changes);
+    let ready = world.status()?.processors;
+    ensure!(WORKLOADS.iter().all(|name| ready[*name].ready == ready[*name].desired), "{ready:?}");
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The step machine of a change of the pods: which release each workload's pods have, and what follows from what was seen
+//! of them. Pure; all that is remembered is in the status, where each step is written before it is carried out.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kpay_crds::{
+    PaymentPipeline, PaymentPipelineStatus, Release, ReleaseProcessor, StepState, UpgradeFigures,
+    UpgradeState, UpgradeStatus, UpgradeStep,
+};
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::differ::stable_hash;
+use crate::names::{Component, RESTART_ANNOTATION};
+
+mod gate;
+
+pub use gate::Settings;
+use gate::{Gate, judge};
+
+/// Downstream first, so that nobody reads what a newer writer has written; the gateway asks all of them.
+const ORDER: [Component; 4] =
+    [Component::Confirmed, Component::Account, Component::Inflight, Component::Gateway];
+
+/// How the pods of a workload are, as the API server tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rollout {
+    /// The [`revision`] that its pods are being brought to.
+    pub revision: String,
+    /// Whether all pods have it and are ready, and none of another is left.
+    pub done: bool,
+    /// A pod of that revision that does not start, and why.
+    pub trouble: Option<String>,
+    /// `ready/wanted`, for people.
+    pub count: String,
+}
+
+/// What a decision rests on.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// The workloads' pods.
+    pub rollout: &'a dyn Fn(Component) -> Rollout,
+    /// How payments go; none when the confirmed stage says nothing.
+    pub figures: Option<&'a UpgradeFigures>,
+    /// Payments that are accepted and not finished.
+    pub in_flight: i64,
+    /// Whether the pipeline has ever been beyond Pending: before that there is nothing to be careful with.
+    pub started: bool,
+    /// Whether payments are taken in.
+    pub running: bool,
+}
+
+/// What a workload's pods are made from, as one word.
+pub fn revision(release: &Release, component: Component) -> String {
+    let own = release.processors.get(component.as_str());
+    stable_hash(&json!({"release": common(release), "own": own}))
+}
+
+fn common(release: &Release) -> Value {
+    json!(Release { processors: std::collections::BTreeMap::new(), ..release.clone() })
+}
+
+/// The release that a workload's pods have by what is written down.
+pub fn release_of<'a>(
+    status: &'a PaymentPipelineStatus,
+    desired: &'a Release,
+    component: Component,
+) -> &'a Release {
+    let Some(stable) = &status.release else { return desired };
+    let touched = |up: &&UpgradeStatus| {
+        let step = up.steps.iter().find(|step| step.workload == component.as_str());
+        up.state == UpgradeState::Rolling && step.is_some_and(|step| step.state != StepState::Planned)
+    };
+    status.upgrade.as_ref().filter(touched).map_or(stable, |up| &up.to)
+}
+
+/// What is written down next: the release that is known to be good, and the change that is under way or was the last.
+pub fn decide(
+    status: &PaymentPipelineStatus,
+    desired: &Release,
+    seen: &Seen<'_>,
+    settings: &Settings,
+    now: &Time,
+) -> (Release, Option<UpgradeStatus>) {
+    let Some(stable) = status.release.as_ref().filter(|_| seen.started) else {
+        return (desired.clone(), None);
+    };
+    let machine = Machine { stable, desired, seen, settings, now };
+    match &status.upgrade {
+        Some(up) if up.state == UpgradeState::Rolling && up.to == *desired => machine.roll(up.clone()),
+        Some(up) if up.state == UpgradeState::Rolling => {
+            (stable.clone(), Some(machine.fail(up.clone(), "the spec was changed before it was through")))
+        }
+        Some(up) if up.state == UpgradeState::RollingBack => {
+            (stable.clone(), Some(machine.go_back(up.clone())))
+        }
+        Some(up) if up.state == UpgradeState::RolledBack && up.to == *desired => {
+            (stable.clone(), Some(up.clone()))
+        }
+        last if desired == stable => (stable.clone(), last.clone()),
+        _ => machine.begin(),
+    }
+}
+
+struct Machine<'a> {
+    stable: &'a Release,
+    desired: &'a Release,
+    seen: &'a Seen<'a>,
+    settings: &'a Settings,
+    now: &'a Time,
+}
+
+impl Machine<'_> {
+    fn begin(&self) -> (Release, Option<UpgradeStatus>) {
+        let changes = |c: &Component| revision(self.stable, *c) != revision(self.desired, *c);
+        let mut steps: Vec<UpgradeStep> = ORDER
+            .into_iter()
+            .filter(changes)
+            .map(|c| UpgradeStep { workload: c.to_string(), ..UpgradeStep::default() })
+            .collect();
+        let Some(first) = steps.first_mut() else { return (self.desired.clone(), None) };
+        self.start(first);
+        let up = UpgradeStatus {
+            state: UpgradeState::Rolling,
+            to: self.desired.clone(),
+            changes: differences(&json!(self.stable), &json!(self.desired), ""),
+            steps,
+            before: self.seen.figures.filter(|_| self.seen.running).cloned(),
+            since: Some(self.now.clone()),
+            ..UpgradeStatus::default()
+        };
+        (self.stable.clone(), Some(up))
+    }
+
+    fn start(&self, step: &mut UpgradeStep) {
+        step.state = StepState::Rolling;
+        step.since = Some(self.now.clone());
+    }
+
+    /// One look at the step that is under way.
+    fn roll(&self, mut up: UpgradeStatus) -> (Release, Option<UpgradeStatus>) {
+        let under_way =
+            |step: &&mut UpgradeStep| matches!(step.state, StepState::Rolling | StepState::Verifying);
+        let before = up.before.clone();
+        let ended = up.steps.iter_mut().find(under_way).map(|step| self.look(step, before.as_ref()));
+        match ended {
+            Some(Ok(false)) => (self.stable.clone(), Some(up)),
+            Some(Err(why)) => (self.stable.clone(), Some(self.fail(up, &why))),
+            Some(Ok(true)) | None => {
+                if let Some(next) = up.steps.iter_mut().find(|step| step.state == StepState::Planned) {
+                    self.start(next);
+                    return (self.stable.clone(), Some(up));
+                }
+                up.state = UpgradeState::Succeeded;
+                up.until = Some(self.now.clone());
+                (up.to.clone(), Some(up))
+            }
+        }
+    }
+
+    /// Whether the step has ended; an error says which gate it did not pass.
+    fn look(&self, step: &mut UpgradeStep, before: Option<&UpgradeFigures>) -> Result<bool, String> {
+        let Some(component) = ORDER.into_iter().find(|c| c.as_str() == step.workload) else {
+            return Ok(true);
+        };
+        let rollout = (self.seen.rollout)(component);
+        let ours = rollout.revision == revision(self.desired, component);
+        if let Some(trouble) = rollout.trouble.filter(|_| ours) {
+            return Err(trouble);
+        }
+        if !(ours && rollout.done) {
+            step.state = StepState::Rolling;
+            step.evidence = format!("ready {}", rollout.count);
+            return if self.passed(step.since.as_ref()) > self.settings.step_timeout_ms {
+                let seconds = self.settings.step_timeout_ms / 1000;
+                Err(format!("not all pods were replaced and ready after {seconds} s: {}", rollout.count))
+            } else {
+                Ok(false)
+            };
+        }
+        if step.state == StepState::Rolling {
+            step.state = StepState::Verifying;
+            step.ready_since = Some(self.now.clone());
+        }
+        self.verify(step, before)
+    }
+
+    fn verify(&self, step: &mut UpgradeStep, before: Option<&UpgradeFigures>) -> Result<bool, String> {
+        let mut end = |state, evidence: String| {
+            (step.state, step.evidence, step.until) = (state, evidence, Some(self.now.clone()));
+            Ok(true)
+        };
+        if !self.seen.running {
+            return end(StepState::Inconclusive, "the pipeline does not take payments".to_owned());
+        }
+        let watched = self.passed(step.ready_since.as_ref());
+        if watched < self.settings.verify_ms {
+            return Ok(false);
+        }
+        let late = watched >= self.settings.verify_ms.saturating_add(self.settings.inconclusive_after_ms);
+        match judge(before, self.seen.figures, self.settings) {
+            Gate::Passes(evidence) => end(StepState::Passed, evidence),
+            Gate::Fails(why) => Err(why),
+            Gate::Silent if late => Err("the confirmed stage tells no figures".to_owned()),
+            Gate::Idle if late && self.seen.in_flight > 0 => {
+                Err(format!("{} payments are in flight and none is finished", self.seen.in_flight))
+            }
+            Gate::Idle if late => end(StepState::Inconclusive, "there were no payments to watch".to_owned()),
+            Gate::Silent | Gate::Idle => Ok(false),
+        }
+    }
+
+    fn passed(&self, since: Option<&Time>) -> i64 {
+        since.map_or(0, |at| self.now.0.as_millisecond().saturating_sub(at.0.as_millisecond()))
+    }
+
+    /// Every workload goes back.
+    fn fail(&self, mut up: UpgradeStatus, why: &str) -> UpgradeStatus {
+        let under_way =
+            |step: &&mut UpgradeStep| matches!(step.state, StepState::Rolling | StepState::Verifying);
+        let mut failed = why.to_owned();
+        if let Some(step) = up.steps.iter_mut().find(under_way) {
+            step.state = StepState::Failed;
+            step.until = Some(self.now.clone());
+            why.clone_into(&mut step.evidence);
+            failed = format!("{}: {why}", step.workload);
+        }
+        UpgradeStatus { state: UpgradeState::RollingBack, failed: Some(failed), ..up }
+    }
+
+    fn go_back(&self, up: UpgradeStatus) -> UpgradeStatus {
+        let back = |step: &UpgradeStep| {
+            let component = ORDER.into_iter().find(|c| c.as_str() == step.workload);
+            component.is_none_or(|c| {
+                let rollout = (self.seen.rollout)(c);
+                rollout.done && rollout.revision == revision(self.stable, c)
+            })
+        };
+        if up.steps.iter().all(back) {
+            return UpgradeStatus { state: UpgradeState::RolledBack, until: Some(self.now.clone()), ..up };
+        }
+        up
+    }
+}
+
+/// `path: from → to` of every leaf that differs.
+fn differences(from: &Value, to: &Value, path: &str) -> Vec<String> {
+    let place = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (from, to) {
+        (Value::Object(old), Value::Object(new)) => {
+            let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let of = |map: &serde_json::Map<String, Value>, key: &String| {
+                map.get(key).cloned().unwrap_or_default()
+            };
+            keys.into_iter().flat_map(|key| differences(&of(old, key), &of(new, key), &place(key))).collect()
+        }
+        (from, to) if from == to => Vec::new(),
+        (from, to) => vec![format!("{path}: {from} → {to}")],
+    }
+}
+
+/// The release as the resource has it, with what its workloads have of their own.
+pub fn release(
+    resource: &PaymentPipeline,
+    image: String,
+    pull_policy: &str,
+    idempotency_window_seconds: u32,
+) -> Release {
+    let spec = &resource.spec;
+    let stage = |stage: &kpay_crds::Stage| ReleaseProcessor {
+        workers: stage.workers,
+        resources: stage.resources.clone().unwrap_or_default(),
+        placement: stage.placement.clone().unwrap_or_default(),
+    };
+    let gateway = &spec.processors.gateway;
+    let gateway = ReleaseProcessor {
+        workers: 1,
+        resources: gateway.resources.clone().unwrap_or_default(),
+        placement: gateway.placement.clone().unwrap_or_default(),
+    };
+    let processors = [
+        (Component::Gateway, gateway),
+        (Component::Inflight, stage(&spec.processors.inflight)),
+        (Component::Account, stage(&spec.processors.account)),
+        (Component::Confirmed, stage(&spec.processors.confirmed)),
+    ];
+    Release {
+        image,
+        pull_policy: pull_policy.to_owned(),
+        pull_secrets: spec.image.as_ref().map(|image| image.pull_secrets.clone()).unwrap_or_default(),
+        bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
+        currency: spec.accounts.currency.clone(),
+        idempotency_window_seconds,
+        restart: resource.annotations().get(RESTART_ANNOTATION).cloned(),
+        processors: processors.into_iter().map(|(c, own)| (c.to_string(), own)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
