@@ -1,4 +1,4 @@
-//! The window of known ids: for each a fingerprint and where it lies in the log, 24 bytes an id. No I/O.
+//! The window of known ids: for each a fingerprint and where it lies in the log, 24 bytes, and 6 to 12 of their index. No I/O.
 //!
 //! Ids are kept in buckets of time, so that forgetting is dropping a bucket. The open transaction's ids are in an
 //! overlay until it is committed. An id is 96 bits of BLAKE3; tags are 48 bits.
@@ -8,6 +8,7 @@ use std::collections::hash_map::HashMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use kpay_streams::rows::Rows;
 use parking_lot::RwLock;
 
 /// Buckets that the window is divided into: an id is forgotten at the latest one bucket after the window's end.
@@ -69,7 +70,7 @@ fn place(id: &IdHash) -> u64 {
 #[derive(Debug, Default)]
 struct Bucket {
     start_ms: i64,
-    table: HashTable<Entry>,
+    rows: Rows<Entry>,
 }
 
 /// The committed ids of one partition.
@@ -83,14 +84,14 @@ impl Partition {
     fn find(&self, id: &IdHash) -> Option<Known> {
         let hash = place(id);
         let mut newest_first = self.buckets.iter().rev();
-        newest_first.find_map(|b| b.table.find(hash, |e| e.id == *id)).map(Entry::known)
+        newest_first.find_map(|b| b.rows.find(hash, |e| e.id == *id)).map(Entry::known)
     }
 
     /// Puts an entry in the place of the one that its id has already.
     fn replace(&mut self, entry: Entry, at_ms: i64, window_ms: i64) {
         let hash = place(&entry.id);
         let mut newest_first = self.buckets.iter_mut().rev();
-        match newest_first.find_map(|b| b.table.find_mut(hash, |e| e.id == entry.id)) {
+        match newest_first.find_map(|b| b.rows.find_mut(hash, |e| e.id == entry.id)) {
             Some(known) => *known = entry,
             None => self.insert(entry, at_ms, window_ms),
         }
@@ -101,10 +102,10 @@ impl Partition {
         let start_ms = at_ms.div_euclid(width) * width;
         let at = self.buckets.partition_point(|b| b.start_ms < start_ms);
         if self.buckets.get(at).is_none_or(|b| b.start_ms != start_ms) {
-            self.buckets.insert(at, Bucket { start_ms, table: HashTable::new() });
+            self.buckets.insert(at, Bucket { start_ms, rows: Rows::default() });
         }
         if let Some(bucket) = self.buckets.get_mut(at) {
-            bucket.table.insert_unique(place(&entry.id), entry, |e| place(&e.id));
+            bucket.rows.insert_unique(place(&entry.id), entry, |e| place(&e.id));
         }
         let newest_ms = self.buckets.back().map_or(start_ms, |b| b.start_ms);
         while self.buckets.front().is_some_and(|b| b.start_ms + width + window_ms <= newest_ms) {
@@ -132,7 +133,7 @@ impl CommittedIds {
     /// Number of ids over all partitions held here.
     pub fn len(&self) -> usize {
         let partitions = self.partitions.read();
-        partitions.values().map(|p| p.read().buckets.iter().map(|b| b.table.len()).sum::<usize>()).sum()
+        partitions.values().map(|p| p.read().buckets.iter().map(|b| b.rows.len()).sum::<usize>()).sum()
     }
 
     /// Whether nothing is held here.

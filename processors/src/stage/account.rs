@@ -7,7 +7,7 @@
 mod lanes;
 mod notes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kpay_domain::account::{Decision, HeldChange, Known, Next, decide};
@@ -18,7 +18,7 @@ use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;
 use kpay_streams::stage::Stage;
-use kpay_streams::table::{Committed, Entry, Map, Table};
+use kpay_streams::table::{Committed, Map, Table};
 
 use self::lanes::Lane;
 use self::notes::{Noted, Notes};
@@ -180,10 +180,10 @@ impl AccountStage {
 
 /// Takes an account's state over unless a newer one is there already.
 fn newest(table: &mut Map<AccountId, Account>, id: AccountId, account: Account) {
-    match table.entry(id) {
-        Entry::Occupied(mut known) if known.get().version < account.version => drop(known.insert(account)),
-        Entry::Occupied(_) => {}
-        Entry::Vacant(free) => drop(free.insert(account)),
+    match table.get_mut(&id) {
+        Some(known) if known.version < account.version => *known = account,
+        Some(_) => {}
+        None => drop(table.insert(id, account)),
     }
 }
 
@@ -202,7 +202,7 @@ impl Stage for AccountStage {
         let Self { accounts, ledger, checkpoints_topic, .. } = self;
         let now_ms = reader.now_ms();
         // The next marker will claim these as well.
-        let mut uncovered = HashSet::new();
+        let mut uncovered = Map::default();
         let mut noted = Notes::default();
         accounts.restore(partition, |table| {
             let mut marked = None;
@@ -227,7 +227,7 @@ impl Stage for AccountStage {
             ) {
                 Ok(entry) => {
                     newest(table, entry.account.clone(), entry.state());
-                    uncovered.insert(entry.account);
+                    uncovered.insert(entry.account, ());
                 }
                 Err(error) => failed = Some(unreadable("account.ledger", record, &error)),
             })?;

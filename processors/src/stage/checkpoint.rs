@@ -4,9 +4,8 @@
 //! every entry of the ledger from before is then covered by a snapshot. A restore reads the ledger from the newest
 //! marker on.
 
-use std::collections::HashSet;
-
 use kpay_domain::{Account, AccountId, AccountSnapshot};
+use kpay_streams::map::Map;
 use kpay_streams::out::{Out, TopicIndex};
 use kpay_streams::record::Record;
 
@@ -26,11 +25,12 @@ pub struct Checkpoints {
     interval_ms: i64,
     next_round_ms: i64,
     /// Changed since the round began (or ended, between two rounds).
-    dirty: HashSet<AccountId>,
+    dirty: Map<AccountId, ()>,
     /// Changed by the open transaction.
     touched: Vec<AccountId>,
-    /// Accounts of the round that are still to be written.
-    round: Vec<AccountId>,
+    /// Accounts of the round, and how many of them are written.
+    round: Map<AccountId, ()>,
+    written: usize,
     round_began_ms: Option<i64>,
     /// What the open transaction wrote: how many snapshots of `round`, and whether the marker.
     wrote: usize,
@@ -40,13 +40,14 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// The first round begins `interval_ms` from now and covers what `dirty` names: the accounts that were restored from
     /// entries of the ledger and not from a snapshot.
-    pub fn new(now_ms: i64, interval_ms: i64, dirty: HashSet<AccountId>) -> Self {
+    pub fn new(now_ms: i64, interval_ms: i64, dirty: Map<AccountId, ()>) -> Self {
         Self {
             interval_ms,
             next_round_ms: now_ms.saturating_add(interval_ms),
             dirty,
             touched: Vec::new(),
-            round: Vec::new(),
+            round: Map::default(),
+            written: 0,
             round_began_ms: None,
             wrote: 0,
             wrote_marker: false,
@@ -55,7 +56,7 @@ impl Checkpoints {
 
     /// The open transaction changed this account.
     pub fn touched(&mut self, account: &AccountId) {
-        if !self.dirty.contains(account) {
+        if self.dirty.get(account).is_none() {
             self.touched.push(account.clone());
         }
     }
@@ -72,19 +73,20 @@ impl Checkpoints {
         if self.round_began_ms.is_none() && now_ms >= self.next_round_ms {
             self.next_round_ms = now_ms.saturating_add(self.interval_ms);
             if !self.dirty.is_empty() {
-                self.round = self.dirty.drain().collect();
+                self.round = std::mem::take(&mut self.dirty);
                 self.round_began_ms = Some(now_ms);
             }
         }
         let Some(began_ms) = self.round_began_ms else { return };
-        for id in self.round.iter().rev().take(SNAPSHOTS_PER_COMMIT) {
+        let rest = (self.written..).map_while(|place| self.round.at(place));
+        for (id, ()) in rest.take(SNAPSHOTS_PER_COMMIT) {
             if let Some(account) = state(id) {
                 let snapshot = AccountSnapshot { account: id.clone(), state: account, at_ms: now_ms };
                 out.send_to(topic, partition, id.as_str().as_bytes(), |b| snapshot.encode(b));
             }
             self.wrote += 1;
         }
-        if self.wrote == self.round.len() {
+        if self.written + self.wrote == self.round.len() {
             self.wrote_marker = true;
             out.send_to(topic, partition, MARKER_KEY, |b| b.extend_from_slice(&began_ms.to_be_bytes()));
         }
@@ -92,9 +94,11 @@ impl Checkpoints {
 
     /// The transaction is committed.
     pub fn commit(&mut self) {
-        self.dirty.extend(self.touched.drain(..));
-        self.round.truncate(self.round.len() - self.wrote.min(self.round.len()));
+        self.dirty.extend(self.touched.drain(..).map(|account| (account, ())));
+        self.written += self.wrote;
         if self.wrote_marker {
+            self.round = Map::default();
+            self.written = 0;
             self.round_began_ms = None;
         }
         self.wrote = 0;
@@ -118,9 +122,8 @@ pub fn marker_time(record: &Record<'_>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use kpay_domain::{Account, AccountId, Currency};
+    use kpay_streams::map::Map;
     use kpay_streams::out::{Out, Topic, TopicIndex};
 
     use super::{Checkpoints, MARKER_KEY, SNAPSHOTS_PER_COMMIT};
@@ -139,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_round_is_written_in_parts_and_ends_with_a_marker_and_an_abort_repeats_its_part() {
-        let mut checkpoints = Checkpoints::new(0, 100, HashSet::new());
+        let mut checkpoints = Checkpoints::new(0, 100, Map::default());
         for n in 0..=SNAPSHOTS_PER_COMMIT {
             checkpoints.touched(&AccountId::new(&format!("a{n}")).unwrap());
         }
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_account_changed_by_an_aborted_transaction_is_not_dirty() {
-        let mut checkpoints = Checkpoints::new(0, 100, HashSet::new());
+        let mut checkpoints = Checkpoints::new(0, 100, Map::default());
         checkpoints.touched(&AccountId::new("a").unwrap());
         checkpoints.abort();
         assert_eq!(written(&mut checkpoints, 200), (0, false));

@@ -2,28 +2,26 @@
 //! transaction, which nobody else sees. No I/O.
 
 use std::borrow::Borrow;
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::hash::{Hash, RandomState};
+use std::hash::Hash;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-pub use hashbrown::hash_map::Entry;
 use parking_lot::RwLock;
 
-/// The map that a table is made of.
-pub type Map<K, V> = HashMap<K, V, RandomState>;
+pub use crate::map::Map;
 
 type Shared<K, V> = Arc<RwLock<Map<K, V>>>;
 
 /// The committed side, shared with interactive queries.
 #[derive(Debug)]
 pub struct Committed<K, V> {
-    partitions: RwLock<Map<i32, Shared<K, V>>>,
+    partitions: RwLock<HashMap<i32, Shared<K, V>>>,
 }
 
 impl<K, V> Default for Committed<K, V> {
     fn default() -> Self {
-        Self { partitions: RwLock::new(HashMap::with_hasher(RandomState::new())) }
+        Self { partitions: RwLock::default() }
     }
 }
 
@@ -65,20 +63,20 @@ struct Owned<K, V> {
     /// The same table that readers see, reached without the outer lock.
     table: Shared<K, V>,
     /// Changes of the open transaction; `None`: removed.
-    overlay: Map<K, Option<V>>,
+    overlay: HashMap<K, Option<V>>,
 }
 
 /// The worker's side: reads through the overlay, writes to it.
 #[derive(Debug)]
 pub struct Table<K, V> {
     shared: Arc<Committed<K, V>>,
-    owned: Map<i32, Owned<K, V>>,
+    owned: HashMap<i32, Owned<K, V>>,
 }
 
 impl<K: Eq + Hash, V: Clone> Table<K, V> {
     /// An empty table whose committed side is `shared` (several workers of a pod share one).
     pub fn new(shared: Arc<Committed<K, V>>) -> Self {
-        Self { shared, owned: HashMap::with_hasher(RandomState::new()) }
+        Self { shared, owned: HashMap::new() }
     }
 
     /// The value as the open transaction sees it.
@@ -133,11 +131,10 @@ impl<K: Eq + Hash, V: Clone> Table<K, V> {
         partition: i32,
         fill: impl FnOnce(&mut Map<K, V>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut table = HashMap::with_hasher(RandomState::new());
+        let mut table = Map::default();
         fill(&mut table)?;
         let table = Arc::new(RwLock::new(table));
-        let overlay = HashMap::with_hasher(RandomState::new());
-        self.owned.insert(partition, Owned { table: Arc::clone(&table), overlay });
+        self.owned.insert(partition, Owned { table: Arc::clone(&table), overlay: HashMap::new() });
         self.shared.partitions.write().insert(partition, table);
         Ok(())
     }

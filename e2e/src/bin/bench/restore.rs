@@ -2,6 +2,7 @@
 //! after a SIGKILL.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,10 @@ type Memory = BTreeMap<&'static str, f64>;
 
 /// Of [`Flow::pods`]: one process a stage.
 const STAGES: [usize; 3] = [0, 1, 3];
+/// The part of the accounts that is opened before it is measured what each one adds: by then the clients have their buffers.
+const WARM_UP: u64 = 10;
+/// What a process has freed goes back to the machine within ten seconds.
+const AT_REST: Duration = Duration::from_secs(15);
 
 /// What is measured, and where the figures go.
 #[derive(Debug, clap::Args)]
@@ -40,10 +45,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, Serialize)]
 struct Figures {
-    /// At rest, after all was opened, and the highest until then.
+    /// At rest after a tenth of the accounts, after all of them, and the highest until then.
+    warm_rss_mib: Memory,
     rss_mib: Memory,
     peak_rss_mib: Memory,
-    /// What an account costs the account stage, and an id the inflight stage: what the process grew by.
+    /// What an account adds to the account stage, and an id to the inflight stage, after that tenth.
     bytes_each: BTreeMap<&'static str, f64>,
     /// From the start of the process to ready, after a SIGKILL.
     restore_seconds: BTreeMap<&'static str, f64>,
@@ -62,15 +68,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         flow.start(number)?;
     }
     flow.wait_ready()?;
-    let (empty, _) = memory(&flow)?;
     let topic = flow.names.topic(TopicName::Incoming);
     let mut appender = Appender::open(&broker.connection("bench"), topic, args.partitions, 5)?;
-    for number in 0..args.accounts {
-        appender.append(&load::open(number, 1_000_000)?)?;
-    }
-    appender.flush()?;
-    flow.wait_finished(args.accounts, Duration::from_mins(10))?;
-    let (full, peak) = memory(&flow)?;
+    let first = args.accounts / WARM_UP;
+    let mut open = |accounts: Range<u64>| {
+        let until = accounts.end;
+        for number in accounts {
+            appender.append(&load::open(number, 1_000_000)?)?;
+        }
+        appender.flush()?;
+        flow.wait_finished(until, Duration::from_mins(10))?;
+        std::thread::sleep(AT_REST);
+        memory(&flow)
+    };
+    let (warm, _) = open(0..first)?;
+    let (full, peak) = open(first..args.accounts)?;
     eprintln!("{} accounts are open", args.accounts);
 
     let mut restore = BTreeMap::new();
@@ -82,10 +94,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let stage = flow.pods.get(number).and_then(|pod| pod.stage).context("a stage")?;
         restore.insert(stage.as_str(), began.elapsed().as_secs_f64());
     }
+    std::thread::sleep(AT_REST);
     let (restored, restored_peak) = memory(&flow)?;
     let grown = |stage: StageName| {
         let of = |figures: &BTreeMap<&str, f64>| figures.get(stage.as_str()).copied().unwrap_or_default();
-        (of(&full) - of(&empty)) * 1024.0 * 1024.0 / count(args.accounts)
+        (of(&full) - of(&warm)) * 1024.0 * 1024.0 / count(args.accounts - first)
     };
     let bytes_each = [("account", grown(StageName::Account)), ("id", grown(StageName::Inflight))].into();
     let mut conditions = machine();
@@ -96,6 +109,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("shared_with", "broker and load on the same cores".to_owned()),
     ]);
     let figures = Figures {
+        warm_rss_mib: warm,
         rss_mib: full,
         peak_rss_mib: peak,
         bytes_each,

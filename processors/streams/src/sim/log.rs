@@ -1,7 +1,9 @@
 //! One worker's connection to the simulated cluster: what `kafka::KafkaLog` is to Kafka.
 
+mod commit;
+mod read;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
@@ -9,8 +11,8 @@ use parking_lot::MutexGuard;
 use super::cluster::SimCluster;
 use super::group::{Group, Standing};
 use super::partition::SimRecord;
-use super::state::{Event, ProducerIndex, State};
-use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
+use super::state::{ProducerIndex, State};
+use crate::log::{Assigned, Log, LogError, Offset, Polled};
 use crate::out::{Outgoing, Topic, TopicIndex};
 use crate::record::Record;
 
@@ -130,79 +132,9 @@ impl SimLog {
         Ok(state)
     }
 
-    /// Takes the next records of the partitions that are delivered, from a partition drawn first.
-    fn take(&mut self, max: usize) -> Vec<Arc<SimRecord>> {
-        let mut state = self.cluster.lock();
-        let Some(&input) = self.topics.first() else { return Vec::new() };
-        let reading: Vec<i32> = self
-            .held
-            .iter()
-            .filter(|(p, held)| !held.paused && !self.leaving.contains(p))
-            .map(|(p, _)| *p)
-            .collect();
-        let max = if state.chance(|f| f.short_poll) { 1 + state.rng.below(max) } else { max };
-        let first = state.rng.below(reading.len());
-        let mut taken = Vec::new();
-        for partition in reading.iter().cycle().skip(first).take(reading.len()) {
-            let again = if state.chance(|f| f.redelivery) { 1 + state.rng.up_to_ms(4) } else { 0 };
-            let Some(held) = self.held.get_mut(partition) else { continue };
-            let Some(log) = state.partition(input, *partition) else { continue };
-            let from = held.position.saturating_sub(again).max(log.first());
-            taken.extend(log.committed(from, i64::MAX, max.saturating_sub(taken.len())));
-            if let Some(last) = taken.last().filter(|r| r.partition == *partition) {
-                held.position = held.position.max(last.offset + 1);
-            }
-        }
-        taken
-    }
-
     fn held(&mut self, partition: i32) -> Result<&mut Held, LogError> {
         let unknown = || LogError::Unavailable(format!("partition {partition} is not assigned"));
         self.held.get_mut(&partition).ok_or_else(unknown)
-    }
-
-    /// `TxnOffsetCommit`: the group takes offsets only from a member of its generation.
-    fn send_offsets(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
-        if offsets.is_empty() {
-            return Ok(());
-        }
-        let mut state = self.cluster.lock();
-        state.slow();
-        state.check_epoch(self.producer, self.epoch)?;
-        let known = state.groups.get(&self.identity.group).map(|g| g.generation);
-        if self.standing(&state) != Standing::Current || known != Some(self.generation) {
-            return Err(LogError::Abort("illegal generation".into()));
-        }
-        state.enlist(self.producer)?;
-        if let Some(producer) = state.producers.get_mut(self.producer) {
-            let group = &self.identity.group;
-            producer.offsets.extend(offsets.iter().map(|o| (group.clone(), o.clone())));
-        }
-        Ok(())
-    }
-
-    /// `EndTxn`.
-    fn end(&mut self) -> Result<(), LogError> {
-        let (producer, epoch) = (self.producer, self.epoch);
-        let mut state = self.write()?;
-        if state.chance(|f| f.commit_abort) {
-            return Err(LogError::Abort("the commit was refused".into()));
-        }
-        let lost = state.chance(|f| f.commit_unknown);
-        match if lost { state.rng.below(3) } else { 0 } {
-            0 => state.end_transaction(producer, true),
-            1 => {}
-            _ => {
-                let most = state.faults.slow_max_ms;
-                let delay = 1 + state.rng.up_to_ms(most);
-                state.schedule(delay, Event::Commit { producer, epoch });
-            }
-        }
-        if lost {
-            return Err(LogError::Unknown("no answer to the commit".into()));
-        }
-        state.slow();
-        Ok(())
     }
 }
 
@@ -223,55 +155,6 @@ impl Drop for SimLog {
     }
 }
 
-fn show(records: &[Arc<SimRecord>], each: &mut dyn FnMut(&Record<'_>)) {
-    for record in records {
-        each(&Record {
-            partition: record.partition,
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: &record.key,
-            value: record.value.as_deref().unwrap_or_default(),
-            headers: &record.headers,
-        });
-    }
-}
-
-impl Reader for SimLog {
-    fn read(
-        &mut self,
-        topic: TopicIndex,
-        partition: i32,
-        from: Start,
-        until: Until,
-        each: &mut dyn FnMut(&Record<'_>),
-    ) -> Result<(), LogError> {
-        let topic = self.topics.get(topic.0).copied().unwrap_or(usize::MAX);
-        let mut state = self.call()?;
-        let unknown = || LogError::Unavailable("no such partition".into());
-        if until == Until::Stable {
-            let end = state.partition(topic, partition).ok_or_else(unknown)?.end();
-            state.wait("end of the transactions that were open", |s| {
-                s.partition(topic, partition).is_none_or(|p| p.stable() >= end)
-            })?;
-        }
-        let log = state.partition(topic, partition).ok_or_else(unknown)?;
-        let from = match from {
-            Start::Beginning => log.first(),
-            Start::Timestamp(at_ms) => log.offset_at(at_ms),
-            Start::Offset(offset) => offset,
-        };
-        let until = if let Until::Offset(end) = until { end } else { i64::MAX };
-        let records = log.committed(from, until, usize::MAX);
-        drop(state);
-        show(&records, each);
-        Ok(())
-    }
-
-    fn now_ms(&self) -> i64 {
-        self.cluster.now_ms()
-    }
-}
-
 impl Log for SimLog {
     fn poll(
         &mut self,
@@ -284,7 +167,7 @@ impl Log for SimLog {
             return Ok(rebalance);
         }
         let records = if max == 0 { Vec::new() } else { self.take(max) };
-        show(&records, each);
+        read::show(&records, each);
         Ok(if records.is_empty() { Polled::Nothing } else { Polled::Records(records.len()) })
     }
 
