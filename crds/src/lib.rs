@@ -6,6 +6,8 @@
 
 mod generate;
 #[allow(unreachable_pub)] // the derives make items inside function bodies
+mod generator;
+#[allow(unreachable_pub)] // as above
 mod operation;
 #[allow(unreachable_pub)] // as above
 mod pipeline;
@@ -17,6 +19,7 @@ mod processors;
 mod status;
 
 pub use generate::{GenerateError, Generated, generated};
+pub use generator::{Generator, Skew};
 pub use operation::{
     OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
     ReplayDeadLetters, ReplayReport,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    DeletionPolicy, DesiredPhase, DrainTimeoutAction, Gateway, PaymentPipeline, PaymentPipelineSpec,
-    Placement, PullPolicy, Resources, Stage,
+    DeletionPolicy, DesiredPhase, DrainTimeoutAction, Gateway, Generator, PaymentPipeline,
+    PaymentPipelineSpec, Placement, PullPolicy, Resources, Stage,
 };
 use kpay_domain::RuleError;
 
 use crate::duration::{parse_ms, parse_retention_ms};
+use crate::generator;
 use crate::names::{Component, TopicName};
 use crate::policy::{Terms, terms};
 
@@ -59,7 +60,7 @@ pub struct ValidatedPipeline {
     pub idempotency_window_seconds: u32,
     /// What the processors follow live.
     pub terms: Terms,
-    /// Replicas, workers, resources and placement.
+    /// Replicas, workers, resources and placement of every workload that the pipeline has.
     pub workloads: BTreeMap<Component, Workload>,
     /// After how long a drain is late.
     pub drain_timeout_ms: i64,
@@ -73,7 +74,7 @@ impl ValidatedPipeline {
         format!("{}{}", self.topic_prefix, topic.as_str())
     }
 
-    /// Partitions of the topic that a stage consumes; 0 for the gateway.
+    /// Partitions of the topic that a stage consumes; 0 for the gateway and the generator.
     pub fn partitions(&self, component: Component) -> i32 {
         component.input().and_then(|topic| self.topics.get(&topic)).map_or(0, |topic| topic.partitions)
     }
@@ -144,6 +145,14 @@ pub enum Invalid {
         /// The least that it can be.
         least: i64,
     },
+    /// A generator that cannot run.
+    #[error("spec.processors.generator.{field}: {detail}")]
+    Generator {
+        /// Name of the field.
+        field: &'static str,
+        /// What would be right.
+        detail: String,
+    },
     /// A rule that does not compile.
     #[error("spec.rules[{index}].when: {0}", index = .0.index)]
     Rule(RuleError),
@@ -202,6 +211,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let drain_timeout_ms = duration("drain.timeout", &spec.drain.timeout, &mut invalid);
     let window_ms = duration("accounts.idempotencyWindow", &spec.accounts.idempotency_window, &mut invalid);
     let topics = topics(spec, window_ms, &mut invalid);
+    invalid.extend(generator::check(spec));
     let terms = match terms(spec) {
         Ok(terms) if invalid.is_empty() => terms,
         Ok(_) => return Err(invalid),
@@ -266,12 +276,20 @@ fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
         resources: gateway.resources.clone().unwrap_or_default(),
         placement: gateway.placement.clone().unwrap_or_default(),
     };
-    BTreeMap::from([
+    let generator = |generator: &Generator| Workload {
+        replicas: generator.replicas,
+        workers: 1,
+        resources: generator.resources.clone().unwrap_or_default(),
+        placement: generator.placement.clone().unwrap_or_default(),
+    };
+    let mut workloads = BTreeMap::from([
         (Component::Gateway, gateway(&spec.processors.gateway)),
         (Component::Inflight, stage(&spec.processors.inflight)),
         (Component::Account, stage(&spec.processors.account)),
         (Component::Confirmed, stage(&spec.processors.confirmed)),
-    ])
+    ]);
+    workloads.extend(spec.processors.generator.as_ref().map(|own| (Component::Generator, generator(own))));
+    workloads
 }
 
 fn topics(

@@ -1,4 +1,4 @@
-//! The pod of a stage or of the gateway, as the `restricted` Pod Security Standard wants it. Pure.
+//! The pod of a stage, of the gateway or of the generator, as the `restricted` Pod Security Standard wants it. Pure.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +72,7 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
         Component::Inflight => &["run", "--stage", "inflight"],
         Component::Account => &["run", "--stage", "account"],
         Component::Confirmed => &["run", "--stage", "confirmed"],
+        Component::Generator => &["generator"],
     };
     let own = pipeline.workloads.get(&component).map(|w| w.resources.clone()).unwrap_or_default();
     Container {
@@ -124,19 +125,24 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
         }),
         ..EnvVar::default()
     };
-    let service = names::workload(&pipeline.name, component);
     let mut environment = vec![field("KPAY_POD_NAME", "metadata.name")];
-    if component == Component::Gateway {
-        environment.push(field("KPAY_POD_IP", "status.podIP"));
-        environment.push(value("KPAY_ADVERTISED_ADDRESS", format!("$(KPAY_POD_IP):{CONTROL_PORT}")));
-        environment.push(value("KPAY_GATEWAY_LISTEN", format!("0.0.0.0:{GATEWAY_PORT}")));
-    } else {
-        let address = format!("$(KPAY_POD_NAME).{service}.{}.svc:{CONTROL_PORT}", pipeline.namespace);
-        let workers = pipeline.workloads.get(&component).map_or(1, |workload| workload.workers);
-        environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
-        environment.push(value("KPAY_WORKERS", workers.to_string()));
-        let window = pipeline.idempotency_window_seconds.to_string();
-        environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
+    match component {
+        Component::Gateway => {
+            environment.push(field("KPAY_POD_IP", "status.podIP"));
+            environment.push(value("KPAY_ADVERTISED_ADDRESS", format!("$(KPAY_POD_IP):{CONTROL_PORT}")));
+            environment.push(value("KPAY_GATEWAY_LISTEN", format!("0.0.0.0:{GATEWAY_PORT}")));
+        }
+        Component::Inflight | Component::Account | Component::Confirmed => {
+            let service = names::workload(&pipeline.name, component);
+            let address = format!("$(KPAY_POD_NAME).{service}.{}.svc:{CONTROL_PORT}", pipeline.namespace);
+            let workers = pipeline.workloads.get(&component).map_or(1, |workload| workload.workers);
+            environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
+            environment.push(value("KPAY_WORKERS", workers.to_string()));
+            let window = pipeline.idempotency_window_seconds.to_string();
+            environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
+        }
+        // No peer asks it for anything.
+        Component::Generator => {}
     }
     environment.extend([
         value("KPAY_BOOTSTRAP_SERVERS", pipeline.bootstrap_servers.clone()),
