@@ -8,6 +8,8 @@
 mod autoscaling;
 mod generate;
 #[allow(unreachable_pub)] // as above
+mod generator;
+#[allow(unreachable_pub)] // as above
 mod operation;
 #[allow(unreachable_pub)] // as above
 mod pipeline;
@@ -24,6 +26,7 @@ pub use autoscaling::{
     Autoscaling, AutoscalingMode, BeforeScaleUp, ScalingInputs, ServiceLevel, StageScaling,
 };
 pub use generate::{GenerateError, Generated, generated};
+pub use generator::{Generator, Skew};
 pub use operation::{
     OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
     ReplayDeadLetters, ReplayReport,

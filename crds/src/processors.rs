@@ -6,7 +6,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// The processors, one kind a stage.
+use crate::generator::Generator;
+
+/// The processors, one kind a stage, and a load generator where there should be one.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Processors {
@@ -22,6 +24,9 @@ pub struct Processors {
     /// The stage that closes each payment and publishes its outcome.
     #[serde(default)]
     pub confirmed: Stage,
+    /// A load of the pipeline's own, for a demonstration or a test. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<Generator>,
 }
 
 impl Default for Processors {
@@ -31,6 +36,7 @@ impl Default for Processors {
             inflight: Stage::default(),
             account: defaults::account(),
             confirmed: Stage::default(),
+            generator: None,
         }
     }
 }

@@ -96,6 +96,25 @@ fn confirmed_has_the_partitions_of_complete() {
     assert!(refused.to_string().contains("topics.complete.partitions"), "{refused}");
 }
 
+#[test]
+fn the_steps_of_a_generator_go_without_a_rate_and_without_bursts() {
+    let of = |generator: Value| pipeline("payments", json!({"processors": {"generator": generator}}));
+    for good in [
+        json!({}),
+        json!({"rate": 5}),
+        json!({"rate": 5, "burst": "50:1s/9s"}),
+        json!({"burst": "50:1s/9s"}),
+        json!({"steps": "5:1s,9:2s"}),
+    ] {
+        assert!(validate_cel(&of(good.clone())).is_ok(), "{good}");
+    }
+    for bad in [json!({"steps": "5:1s", "rate": 5}), json!({"steps": "5:1s", "burst": "50:1s/9s"})] {
+        let refused = validate_cel(&of(bad.clone())).expect_err("two shapes");
+        assert!(refused.to_string().contains("processors.generator.steps"), "{bad}: {refused}");
+    }
+    assert_eq!(pipeline("payments", json!({})).spec.processors.generator, None);
+}
+
 fn operation(spec: Value) -> PipelineOperation {
     let mut all =
         json!({"pipeline": "payments", "type": "ReplayDeadLetters", "reason": "the parser is mended"});

@@ -1,7 +1,7 @@
 //! A pipeline of real `kpay` processes over a broker, without a cluster. Only I/O.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,39 @@ impl Pod {
     /// The running process.
     pub fn process(&self) -> Option<&Process> {
         self.process.as_ref()
+    }
+}
+
+/// A generator.
+pub struct Generator {
+    /// Its control port.
+    pub control: String,
+    /// Ends when it is dropped.
+    pub process: Process,
+}
+
+/// What every process is told.
+struct Place<'a> {
+    bootstrap: &'a str,
+    names: &'a Names,
+    binary: &'a Path,
+}
+
+impl Place<'_> {
+    fn command(&self, args: &[&str], name: &str, control: &str, phase_source: &str) -> Command {
+        let mut command = Command::new(self.binary);
+        command
+            .args(args)
+            .env("KPAY_BOOTSTRAP_SERVERS", self.bootstrap)
+            .env("KPAY_TOPIC_PREFIX", &self.names.prefix)
+            .env("KPAY_POD_NAME", name)
+            .env("KPAY_LISTEN", control)
+            .env("KPAY_ADVERTISED_ADDRESS", control)
+            .env("KPAY_PHASE_SOURCE", phase_source);
+        if let Some(log) = std::env::var_os("KPAY_LOG") {
+            command.env("KPAY_LOG", log);
+        }
+        command
     }
 }
 
@@ -96,21 +129,14 @@ impl Flow {
     /// Starts a process; see [`Flow::pods`] for the numbers.
     pub fn start(&mut self, number: usize) -> anyhow::Result<()> {
         let pod = self.pods.get_mut(number).context("no such pod")?;
-        let mut command = Command::new(&self.binary);
-        match pod.stage {
-            Some(stage) => command.args(["run", "--stage", stage.as_str()]),
-            None => command.arg("gateway"),
+        let args: &[&str] = match pod.stage {
+            Some(StageName::Inflight) => &["run", "--stage", "inflight"],
+            Some(StageName::Account) => &["run", "--stage", "account"],
+            Some(StageName::Confirmed) => &["run", "--stage", "confirmed"],
+            None => &["gateway"],
         };
-        command
-            .env("KPAY_BOOTSTRAP_SERVERS", &self.bootstrap)
-            .env("KPAY_TOPIC_PREFIX", &self.names.prefix)
-            .env("KPAY_POD_NAME", &pod.name)
-            .env("KPAY_LISTEN", &pod.control)
-            .env("KPAY_ADVERTISED_ADDRESS", &pod.control)
-            .env("KPAY_PHASE_SOURCE", &self.phase_source);
-        if let Some(log) = std::env::var_os("KPAY_LOG") {
-            command.env("KPAY_LOG", log);
-        }
+        let place = Place { bootstrap: &self.bootstrap, names: &self.names, binary: &self.binary };
+        let mut command = place.command(args, &pod.name, &pod.control, &self.phase_source);
         if let Some(public) = &pod.public {
             command.env("KPAY_GATEWAY_LISTEN", public);
         }
@@ -141,6 +167,17 @@ impl Flow {
         self.start(self.pods.len() - 1)?;
         self.wait_ready()?;
         Ok(format!("http://{public}"))
+    }
+
+    /// Starts a generator whose load is that of the `PaymentPipeline` in a file.
+    pub fn start_generator(&self, name: &str, resource: &Path) -> anyhow::Result<Generator> {
+        let [control] = free_ports()?;
+        let control = format!("127.0.0.1:{control}");
+        let place = Place { bootstrap: &self.bootstrap, names: &self.names, binary: &self.binary };
+        let phase_source = format!("file:{}", resource.display());
+        let command = place.command(&["generator"], name, &control, &phase_source);
+        let process = Process::spawn(name, command, &self.logs.join(format!("{name}.log")))?;
+        Ok(Generator { control, process })
     }
 
     /// Ends a process gracefully.

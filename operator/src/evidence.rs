@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
 use kpay_control::build::DesiredObjects;
 use kpay_control::drain::{Blocker, Evidence, prove};
-use kpay_control::names::{Component, workload};
+use kpay_control::names::{COMPONENT_LABEL, Component, workload};
 use kpay_control::report::{Reports, answered};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::{PaymentPipelineStatus, Phase, WorkloadReport};
@@ -22,7 +23,7 @@ pub fn workload_reports(
     live: &DesiredObjects,
 ) -> BTreeMap<Component, WorkloadReport> {
     let mut reports = BTreeMap::new();
-    for component in Component::ALL {
+    for &component in pipeline.workloads.keys() {
         let name = workload(&pipeline.name, component);
         let mut report =
             WorkloadReport { desired: pipeline.replicas(component), ..WorkloadReport::default() };
@@ -48,8 +49,12 @@ pub fn evidence(
     observed: &Observed,
     reports: Reports,
 ) -> Evidence {
-    let mut expected: BTreeSet<String> =
-        observed.pods.iter().filter(|pod| is_live(pod)).map(ResourceExt::name_any).collect();
+    let mut expected: BTreeSet<String> = observed
+        .pods
+        .iter()
+        .filter(|pod| is_live(pod) && !generates(pod))
+        .map(ResourceExt::name_any)
+        .collect();
     for stage in Component::STAGES {
         let name = workload(&pipeline.name, stage);
         expected.extend((0..pipeline.replicas(stage)).map(|ordinal| format!("{name}-{ordinal}")));
@@ -61,6 +66,11 @@ pub fn evidence(
         partitions: Component::STAGES.map(|stage| (stage, pipeline.partitions(stage))).into(),
         groups: BTreeMap::new(),
     }
+}
+
+/// Whether a pod only sends: it holds no payments, so that the proof needs no word of it.
+fn generates(pod: &Pod) -> bool {
+    pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == Component::Generator.as_str())
 }
 
 /// Whether each partition of the stages that count was reported once.
@@ -93,4 +103,61 @@ pub async fn ask_groups(
         return Some(prove(evidence));
     }
     Some(without_groups.into_iter().filter(|b| !matches!(b, Blocker::GroupUnknown { .. })).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use kpay_control::names::component_labels;
+    use kpay_control::validate::{DefaultImage, validate};
+    use kpay_crds::PullPolicy;
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(name: &str, component: Component) -> Pod {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": component_labels("payments", component)},
+            "status": {"phase": "Running"},
+        }))
+        .expect("a pod")
+    }
+
+    #[test]
+    fn a_drain_waits_for_every_live_pod_but_not_for_a_generator() {
+        let resource = serde_json::from_value(json!({
+            "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+            "metadata": {"name": "payments", "namespace": "default"},
+            "spec": {"kafka": {"bootstrapServers": "kafka:9092"}, "processors": {"generator": {}}},
+        }))
+        .expect("a resource");
+        let image =
+            DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
+        let pipeline = validate(&resource, &image).expect("valid");
+        let mut ended = pod("payments-gateway-old", Component::Gateway);
+        ended.status = serde_json::from_value(json!({"phase": "Failed"})).expect("a status");
+        let observed = Observed {
+            pods: vec![
+                pod("payments-gateway-a", Component::Gateway),
+                pod("payments-inflight-7", Component::Inflight),
+                pod("payments-generator-a", Component::Generator),
+                ended,
+            ],
+            ..Observed::default()
+        };
+        let evidence = evidence(&pipeline, &PaymentPipelineStatus::default(), &observed, Reports::new());
+        let expected: Vec<_> = evidence.expected.iter().map(String::as_str).collect();
+        assert_eq!(
+            expected,
+            [
+                "payments-account-0",
+                "payments-account-1",
+                "payments-confirmed-0",
+                "payments-gateway-a",
+                "payments-inflight-0",
+                "payments-inflight-7"
+            ]
+        );
+        let reports = workload_reports(&pipeline, &DesiredObjects::default());
+        assert_eq!(reports[&Component::Generator].desired, 1);
+    }
 }

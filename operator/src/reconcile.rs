@@ -95,7 +95,8 @@ async fn serve(
     let now = Time(Timestamp::now());
     let facts = Facts {
         valid: true,
-        ready: topics.verdict.status == Some(true) && workloads.values().all(|w| w.ready >= w.desired),
+        ready: topics.verdict.status == Some(true)
+            && workloads.iter().all(|(component, w)| !component.required() || w.ready >= w.desired),
         drained: blockers.as_ref().is_some_and(Vec::is_empty),
         flowing: old.phase == Some(Phase::Resuming)
             && flowing(&evidence, figures(&evidence.reports).map_or(0.0, |figures| figures.per_second)),

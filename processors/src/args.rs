@@ -30,6 +30,8 @@ pub enum Command {
     Run(RunArgs),
     /// Run the public REST API.
     Gateway(GatewayArgs),
+    /// Run the load generator of a pipeline: what its `PaymentPipeline` asks for.
+    Generator(PodArgs),
     /// Run a whole pipeline in this process, on a log of its own.
     Local(LocalArgs),
     /// Make a payment and wait for its outcome.

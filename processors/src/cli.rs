@@ -73,7 +73,11 @@ async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit
         Err(error) => return Some(Err(error)),
     };
     Some(match command {
-        Command::Run(_) | Command::Gateway(_) | Command::Local(_) | Command::Completions { .. } => {
+        Command::Run(_)
+        | Command::Gateway(_)
+        | Command::Generator(_)
+        | Command::Local(_)
+        | Command::Completions { .. } => {
             return None;
         }
         Command::Pay(args) => payments::pay(&context, args).await,

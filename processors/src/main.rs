@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use kpay::args::{Cli, Command};
-use kpay::{cli, gateway, local, pod};
+use kpay::{cli, gateway, generator, local, pod};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -46,6 +46,7 @@ fn log(command: &Command) {
     let filter = match command {
         Command::Run(args) => &args.pod.log,
         Command::Gateway(args) => &args.pod.log,
+        Command::Generator(args) => &args.log,
         Command::Local(args) => &args.log,
         // Their errors are their answer.
         _ => return,
@@ -82,6 +83,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
             pod::run(args, learning, shutdown).await
         }
         Command::Gateway(args) => gateway_with_control(args, shutdown).await,
+        Command::Generator(args) => {
+            let learning = pod::phase::watch(&args)?;
+            generator::pod::run(args, learning, shutdown).await
+        }
         Command::Local(args) => local::run(args, shutdown).await,
         // Carried out by `cli::run`.
         _ => Ok(()),

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod drain;
+mod generator;
 mod live;
 mod money;
 mod node;

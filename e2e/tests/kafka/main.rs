@@ -8,6 +8,7 @@ mod bad_input;
 mod copies;
 mod crashes;
 mod dead_letters;
+mod generator;
 mod mixed;
 mod transactions;
 mod world;

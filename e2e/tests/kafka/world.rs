@@ -136,9 +136,14 @@ impl World {
         Rest::new(&self.flow.gateway()?)
     }
 
+    /// All records of a topic that are committed by now.
+    pub(crate) fn records(&self, topic: TopicName) -> anyhow::Result<Vec<Raw>> {
+        records(&self.connection, &self.flow.names.topic(topic))
+    }
+
     /// The dead letters so far.
     pub(crate) fn letters(&self) -> anyhow::Result<Vec<Raw>> {
-        records(&self.connection, &self.flow.names.topic(TopicName::Dlq))
+        self.records(TopicName::Dlq)
     }
 
     /// The numbers of a stage's processes.

@@ -29,7 +29,7 @@ pub struct DesiredObjects {
     pub budgets: Vec<PodDisruptionBudget>,
     /// The stages.
     pub stateful_sets: Vec<StatefulSet>,
-    /// The gateway.
+    /// The gateway, and the generator where there should be one.
     pub deployments: Vec<Deployment>,
 }
 
@@ -39,15 +39,19 @@ pub fn build(
     owner: &OwnerReference,
     identities: &Identities,
 ) -> DesiredObjects {
-    let stages = Component::STAGES;
+    let (stages, required) = (Component::STAGES, Component::REQUIRED);
+    let generator = pipeline.workloads.contains_key(&Component::Generator).then_some(Component::Generator);
+    let deployments = [Component::Gateway].into_iter().chain(generator);
     DesiredObjects {
         service_accounts: service_accounts(pipeline, owner).into(),
         roles: access::roles(pipeline, owner),
         role_bindings: access::role_bindings(pipeline, owner),
-        services: Component::ALL.map(|component| network::service(pipeline, component, owner)).into(),
-        budgets: Component::ALL.map(|component| network::budget(pipeline, component, owner)).into(),
+        services: required.map(|component| network::service(pipeline, component, owner)).into(),
+        budgets: required.map(|component| network::budget(pipeline, component, owner)).into(),
         stateful_sets: stages.map(|stage| workload::stateful_set(pipeline, stage, owner, identities)).into(),
-        deployments: vec![workload::deployment(pipeline, owner, identities)],
+        deployments: deployments
+            .map(|component| workload::deployment(pipeline, component, owner, identities))
+            .collect(),
     }
 }
 

@@ -37,6 +37,7 @@ pub fn classify(path: &str) -> Option<Change> {
         ("autoscaling", Some(field), None) => autoscaling(field),
         ("slo", Some("latencyP99"), None) => Some(Change::InPlace),
         ("upgrade", Some(field), None) => upgrade(field),
+        ("processors", Some("generator"), Some(field)) => generator(field),
         ("drain", Some("timeout" | "onTimeout"), None) => Some(Change::InPlace),
         _ => None,
     }
@@ -105,6 +106,16 @@ fn autoscaling(field: &str) -> Option<Change> {
     }
 }
 
+/// Its pods follow the load, and their number, by their watch.
+fn generator(field: &str) -> Option<Change> {
+    match field {
+        "replicas" | "rate" | "steps" | "burst" | "accounts" | "funding" | "currency" | "skew"
+        | "amounts" | "invalid" | "duplicates" => Some(Change::InPlace),
+        "resources" | "placement" => Some(Change::Rolling),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn a_load_changes_without_a_restart() {
+        for field in ["rate", "steps", "burst", "accounts", "skew", "amounts", "invalid", "duplicates"] {
+            assert_eq!(classify(&format!("processors.generator.{field}")), Some(Change::InPlace), "{field}");
+        }
+        assert_eq!(classify("processors.generator.resources"), Some(Change::Rolling));
+    }
+
+    #[test]
     fn what_is_no_field_has_no_class() {
         for path in [
             "",
@@ -143,7 +162,8 @@ mod tests {
             "limits.perYear",
             "kafka.tls",
             "topics.ledger.partitions",
-            "processors.generator.replicas",
+            "processors.generator.workers",
+            "processors.generator.perYear",
         ] {
             assert_eq!(classify(path), None, "{path}");
         }

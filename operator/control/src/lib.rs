@@ -7,6 +7,7 @@ pub mod classify;
 pub mod differ;
 pub mod drain;
 pub mod duration;
+pub mod generator;
 pub mod names;
 pub mod operation;
 pub mod phase;

@@ -43,11 +43,14 @@ pub enum Component {
     Account,
     /// The stage that closes payments.
     Confirmed,
+    /// The load generator, where the spec asks for one.
+    Generator,
 }
 
 impl Component {
-    /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Gateway, Self::Inflight, Self::Account, Self::Confirmed];
+    /// The kinds that take payments in and carry them: every pipeline has them. A generator is like any other client: it
+    /// holds nothing, and no phase waits for it.
+    pub const REQUIRED: [Self; 4] = [Self::Gateway, Self::Inflight, Self::Account, Self::Confirmed];
     /// The kinds with state: a `StatefulSet` each.
     pub const STAGES: [Self; 3] = [Self::Inflight, Self::Account, Self::Confirmed];
 
@@ -58,13 +61,19 @@ impl Component {
             Self::Inflight => "inflight",
             Self::Account => "account",
             Self::Confirmed => "confirmed",
+            Self::Generator => "generator",
         }
     }
 
-    /// The topic that a stage consumes; the gateway consumes none.
+    /// Whether payments need it: one of [`Component::REQUIRED`].
+    pub fn required(self) -> bool {
+        Self::REQUIRED.contains(&self)
+    }
+
+    /// The topic that a stage consumes; the gateway and the generator consume none.
     pub fn input(self) -> Option<TopicName> {
         match self {
-            Self::Gateway => None,
+            Self::Gateway | Self::Generator => None,
             Self::Inflight => Some(TopicName::Incoming),
             Self::Account => Some(TopicName::Inflight),
             Self::Confirmed => Some(TopicName::Complete),
@@ -154,11 +163,13 @@ pub fn workload(pipeline: &str, component: Component) -> String {
     format!("{pipeline}-{component}")
 }
 
-/// The name of a pod's `ServiceAccount`, and of its `Role` and `RoleBinding`: the stages share one.
+/// The name of a pod's `ServiceAccount`, and of its `Role` and `RoleBinding`: all but the gateway share one.
 pub fn access(pipeline: &str, component: Component) -> String {
     match component {
         Component::Gateway => workload(pipeline, component),
-        Component::Inflight | Component::Account | Component::Confirmed => format!("{pipeline}-processor"),
+        Component::Inflight | Component::Account | Component::Confirmed | Component::Generator => {
+            format!("{pipeline}-processor")
+        }
     }
 }
 

@@ -214,11 +214,12 @@ fn rounded(figure: f64) -> f64 {
     if figure.is_finite() { (figure * 10.0).round() / 10.0 } else { 0.0 }
 }
 
-fn unready(input: &Input<'_>) -> Option<String> {
+/// Which of those workloads have fewer pods ready than they should.
+fn unready(input: &Input<'_>, of: impl Fn(Component) -> bool) -> Option<String> {
     let waiting: Vec<String> = input
         .workloads
         .iter()
-        .filter(|(_, report)| report.ready < report.desired)
+        .filter(|(component, report)| of(**component) && report.ready < report.desired)
         .map(|(component, report)| format!("{component} {}/{}", report.ready, report.desired))
         .collect();
     (!waiting.is_empty()).then(|| format!("pods ready: {}", waiting.join(", ")))
@@ -230,7 +231,7 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
         return no(degraded.reason, degraded.message.clone());
     }
     match phase {
-        Phase::Running => match unready(input) {
+        Phase::Running => match unready(input, Component::required) {
             None if input.topics_verdict.status == Some(false) => {
                 no(input.topics_verdict.reason, input.topics_verdict.message.clone())
             }
@@ -238,7 +239,8 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
             Some(message) => no("PodsNotReady", message),
         },
         Phase::Pending => {
-            let message = unready(input).unwrap_or_else(|| input.topics_verdict.message.clone());
+            let message =
+                unready(input, Component::required).unwrap_or_else(|| input.topics_verdict.message.clone());
             no("Pending", message)
         }
         Phase::Draining => {
@@ -263,7 +265,7 @@ fn progressing(phase: Phase, input: &Input<'_>) -> Verdict {
             let message = format!("{phase}, wanted is {:?}", input.desired);
             Verdict::new(Some(true), phase.as_str(), message)
         }
-        Phase::Running | Phase::Paused | Phase::Failed => match unready(input) {
+        Phase::Running | Phase::Paused | Phase::Failed => match unready(input, |_| true) {
             Some(message) => Verdict::new(Some(true), "PodsNotReady", message),
             None => Verdict::new(Some(false), "Settled", "nothing is under way"),
         },

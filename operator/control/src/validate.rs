@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use kpay_crds::{
     AutoscalingMode, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline, PaymentPipelineSpec,
-    PaymentPipelineStatus, PullPolicy, Release, StageScaling,
+    PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
 };
 use kpay_domain::RuleError;
 
 use crate::autoscale;
 use crate::duration::{parse_ms, parse_retention_ms};
+use crate::generator;
 use crate::names::{Component, TopicName};
 use crate::policy::{Terms, terms};
 use crate::upgrade::{self, release};
@@ -41,6 +42,9 @@ pub struct ValidatedPipeline {
     pub desired: DesiredPhase,
     /// What pods should be made from.
     pub release: Release,
+    /// What the generator's pods have of their own, where there is one. They follow the release at once: they hold nothing
+    /// that a change could break.
+    pub generator: Option<ReleaseProcessor>,
     /// What they are made from while that is being brought about, where it differs.
     pub rolled: BTreeMap<Component, Release>,
     /// Tag or digest alone, the version until pods report one.
@@ -59,7 +63,7 @@ pub struct ValidatedPipeline {
     pub idempotency_window_seconds: u32,
     /// What the processors follow live.
     pub terms: Terms,
-    /// How many pods.
+    /// How many pods, of every workload that the pipeline has.
     pub workloads: BTreeMap<Component, Workload>,
     /// When a change of the pods is good.
     pub upgrade: upgrade::Settings,
@@ -77,7 +81,7 @@ impl ValidatedPipeline {
         format!("{}{}", self.topic_prefix, topic.as_str())
     }
 
-    /// Partitions of the topic that a stage consumes; 0 for the gateway.
+    /// Partitions of the topic that a stage consumes; 0 for the gateway and the generator.
     pub fn partitions(&self, component: Component) -> i32 {
         component.input().and_then(|topic| self.topics.get(&topic)).map_or(0, |topic| topic.partitions)
     }
@@ -95,7 +99,7 @@ impl ValidatedPipeline {
     /// The same pipeline with pods that are made from what the status says they are at.
     #[must_use]
     pub fn rolled(mut self, status: &PaymentPipelineStatus) -> Self {
-        for component in Component::ALL {
+        for component in Component::REQUIRED {
             let release = upgrade::release_of(status, &self.release, component);
             if *release != self.release {
                 self.rolled.insert(component, release.clone());
@@ -183,6 +187,14 @@ pub enum Invalid {
         /// The least that it can be.
         least: i64,
     },
+    /// A generator that cannot run.
+    #[error("spec.processors.generator.{field}: {detail}")]
+    Generator {
+        /// Name of the field.
+        field: &'static str,
+        /// What would be right.
+        detail: String,
+    },
     /// A rule that does not compile.
     #[error("spec.rules[{index}].when: {0}", index = .0.index)]
     Rule(RuleError),
@@ -243,6 +255,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let topics = topics(spec, window_ms, &mut invalid);
     let autoscaling = autoscaling(spec, &mut invalid);
     let upgrade = upgrade_settings(spec, &mut invalid);
+    invalid.extend(generator::check(spec));
     let terms = match terms(spec) {
         Ok(terms) if invalid.is_empty() => terms,
         Ok(_) => return Err(invalid),
@@ -257,6 +270,11 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     Ok(ValidatedPipeline {
         desired: spec.desired_phase,
         release: release(resource, image, pull_policy.as_str(), idempotency_window_seconds),
+        generator: spec.processors.generator.as_ref().map(|own| ReleaseProcessor {
+            workers: 1,
+            resources: own.resources.clone().unwrap_or_default(),
+            placement: own.placement.clone().unwrap_or_default(),
+        }),
         rolled: BTreeMap::new(),
         image_tag,
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
@@ -327,12 +345,14 @@ fn image_of(spec: &PaymentPipelineSpec, default: &DefaultImage) -> (String, Stri
 
 fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
     let of = |replicas| Workload { replicas, least: replicas };
-    BTreeMap::from([
+    let mut workloads = BTreeMap::from([
         (Component::Gateway, of(spec.processors.gateway.replicas)),
         (Component::Inflight, of(spec.processors.inflight.replicas)),
         (Component::Account, of(spec.processors.account.replicas)),
         (Component::Confirmed, of(spec.processors.confirmed.replicas)),
-    ])
+    ]);
+    workloads.extend(spec.processors.generator.as_ref().map(|own| (Component::Generator, of(own.replicas))));
+    workloads
 }
 
 fn topics(

@@ -20,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::pods::PodClient;
 
 const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
+const GENERATOR: &str = "/apis/apps/v1/namespaces/default/deployments/payments-generator";
 const ACCOUNT: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-account";
 
 #[derive(Default)]
@@ -277,6 +278,34 @@ async fn drifted_object_is_brought_back() {
     world.server.lock().objects.get_mut(ACCOUNT).expect("the account stage")["spec"]["replicas"] = json!(5);
     assert!(world.reconcile().await.contains(&format!("PATCH {ACCOUNT}")));
     assert_eq!(world.server.lock().objects[ACCOUNT]["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn a_generator_comes_and_goes_with_its_field_and_no_phase_waits_for_it() {
+    let world = World::new();
+    let set = |generator: Value| {
+        let mut server = world.server.lock();
+        server.objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["processors"] =
+            json!({"generator": generator});
+    };
+    set(json!({"rate": 5}));
+    world.reconcile().await;
+    assert!(world.server.lock().objects.contains_key(GENERATOR));
+    world.pods_become_ready();
+    world.server.lock().objects.get_mut(GENERATOR).expect("the generator")["status"] = json!({});
+    world.reconcile().await;
+    let status = world.pipeline().status.expect("a status");
+    assert_eq!(status.phase, Some(Phase::Running));
+    assert_eq!((status.processors["generator"].ready, status.processors["generator"].desired), (0, 1));
+    world.reconcile().await;
+
+    set(json!({"rate": 6}));
+    assert_eq!(world.reconcile().await, [] as [&str; 0], "the pods follow their load by themselves");
+    set(Value::Null);
+    let writes = world.reconcile().await;
+    assert!(writes.contains(&format!("DELETE {GENERATOR}")), "{writes:?}");
+    let status = world.pipeline().status.expect("a status");
+    assert!(!status.processors.contains_key("generator"), "{:?}", status.processors);
 }
 
 #[tokio::test]

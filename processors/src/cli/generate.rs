@@ -18,10 +18,10 @@ use super::client::Gateway;
 use super::exit::{CliError, Exit};
 use super::print::{self, Printer, pairs};
 use crate::args::{PhaseSource, PipelineRef};
-use crate::generator::drive::{Drive, Open};
+use crate::generator::drive::{Drive, Open, while_intake_is_open};
 use crate::generator::stats::{Counts, Latency, Sent, Stats};
 use crate::generator::topic::Topic;
-use crate::generator::{Item, Plan, Settings, Sink, Skew};
+use crate::generator::{Item, Plan, Settings, Sink, Skew, new_run};
 use crate::names::{Names, TopicName};
 use crate::pod::phase;
 
@@ -179,13 +179,6 @@ pub(super) async fn run(context: &Context, args: &GenerateArgs) -> Result<Exit, 
     Ok(if stats.counts().failed > 0 { Exit::Again } else { Exit::Done })
 }
 
-/// A name that no other run has.
-fn new_run() -> String {
-    let id = uuid::Uuid::now_v7().simple().to_string();
-    // The time, and enough of the rest to tell two of one moment apart.
-    format!("g{}{}", id.get(..12).unwrap_or_default(), id.get(24..).unwrap_or_default())
-}
-
 async fn to_kafka(
     args: &GenerateArgs,
     plan: Arc<Plan>,
@@ -200,13 +193,14 @@ async fn to_kafka(
     let name = Names { prefix }.topic(TopicName::Incoming);
     let learned = phase::watch_phase(&args.phase_source, &args.pipeline)
         .map_err(|error| CliError::Usage(format!("{error:#}")))?;
-    let open: Open = Arc::new(move || learned.borrow().is_some_and(|learned| learned.intake_open()));
+    let open = while_intake_is_open(learned);
     let (stop, linger_ms) = (Arc::new(AtomicBool::new(false)), args.linger_ms);
     let writer = {
         let stop = Arc::clone(&stop);
         tokio::task::spawn_blocking(move || {
             let partitions = Admin::new(connection.clone(), ADMIN_TIMEOUT)?.partition_count(&name)?;
-            Topic::open(&connection, name, partitions, linger_ms, stats)?.run(&plan, &open, &stop)
+            let leave = || stop.load(Ordering::Relaxed);
+            Topic::open(&connection, name, partitions, linger_ms, stats)?.run(&plan, &open, &leave)
         })
     };
     let mut writer = std::pin::pin!(writer);
@@ -305,7 +299,7 @@ fn payment_json(payment: &Payment) -> Value {
 fn account_json(command: &AccountCommand) -> Value {
     match command.action {
         Action::Open { currency, funding_minor } => json!({
-            "id": command.account.as_str(), "funding": funding_minor,
+            "id": command.account.as_str(), "commandId": command.id.as_str(), "funding": funding_minor,
             "currency": currency.as_ref().map(kpay_domain::Currency::as_str),
         }),
         _ => json!({"id": command.account.as_str()}),
@@ -338,11 +332,5 @@ mod tests {
         let opening = plan.workload.opening(3, 7).unwrap();
         let (path, body) = request(&Item::Intake(opening.clone()));
         assert_eq!((path, open_from_json(&body).unwrap()), ("/v1/accounts", opening));
-    }
-
-    #[test]
-    fn no_two_runs_have_one_name() {
-        assert_ne!(new_run(), new_run());
-        assert_eq!(new_run().len(), 21);
     }
 }

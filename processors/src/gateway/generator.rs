@@ -12,15 +12,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::App;
 use super::append::Appender;
 use super::extract::JsonBody;
 use super::problem::{Failure, Problem, Rejected};
-use crate::generator::drive::{Drive, Open};
+use crate::generator::drive::{Drive, Open, while_intake_is_open};
 use crate::generator::stats::{Counts, Sent, Stats};
-use crate::generator::{Item, Plan, Settings, Sink};
+use crate::generator::{Item, Plan, Settings, Sink, new_run};
 
 /// A gateway has other things to do: beyond this there is `kpay generate --to kafka`.
 const RATE_MAX: u64 = 50_000;
@@ -132,9 +131,8 @@ pub(super) async fn start(
     let generator = generator(&app)?;
     let settings: Settings =
         serde_json::from_slice(&body).map_err(|error| Problem::json_invalid(&error.to_string()))?;
-    let run = format!("g{}", Uuid::now_v7().simple());
     let mut plan =
-        settings.plan(&run).map_err(|error| Problem::generator_invalid(error.field, &error.detail))?;
+        settings.plan(&new_run()).map_err(|error| Problem::generator_invalid(error.field, &error.detail))?;
     let beyond = |field, detail: &str| Err(Problem::generator_invalid(field, detail).into());
     if plan.shape.peak() > RATE_MAX {
         return beyond(
@@ -149,8 +147,7 @@ pub(super) async fn start(
         return beyond("duration", "is at most 24h");
     }
     plan.duration.get_or_insert(DURATION_DEFAULT);
-    let phase = app.phase.clone();
-    let open: Open = Arc::new(move || phase.borrow().is_some_and(|learned| learned.intake_open()));
+    let open = while_intake_is_open(app.phase.clone());
     generator.start(settings, plan, Arc::clone(&app.appender), open);
     Ok(Json(generator.view()))
 }

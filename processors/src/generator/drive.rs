@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::settings::Plan;
 use super::stats::{Sent, Stats};
 use super::workload::Item;
+use crate::pod::phase::Learned;
 
 const TICK: Duration = Duration::from_millis(2);
 /// What was due within the time is sent so long after it.
@@ -25,6 +26,11 @@ pub trait Sink: Send + Sync + 'static {
 
 /// Whether items may be sent now.
 pub type Open = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Whether the pipeline takes payments in, as far as its phase is known.
+pub fn while_intake_is_open(phase: watch::Receiver<Option<Learned>>) -> Open {
+    Arc::new(move || phase.borrow().is_some_and(|learned| learned.intake_open()))
+}
 
 /// How it is sent.
 pub struct Drive {
@@ -74,7 +80,7 @@ impl Drive {
                 continue;
             }
             active = (active + (now - before)).min(end);
-            let due = plan.shape.due_by(active).min(plan.count);
+            let due = plan.due_by(active);
             while number < due {
                 let (of, at) = (Arc::clone(plan), number);
                 if !self.spawn(slots, move || of.workload.item(at).ok()).await {
@@ -178,7 +184,7 @@ mod tests {
         let mut ids = kept.0.lock().clone();
         let payments = ids.split_off(3);
         ids.sort();
-        assert_eq!(ids, ["open:acct-000000", "open:acct-000001", "open:acct-000002"], "first");
+        assert_eq!(ids, ["open:acct-000000:5USD", "open:acct-000001:5USD", "open:acct-000002:5USD"], "first");
         assert_eq!((payments.len(), stats.counts().taken), (50, 53));
         assert!(payments.contains(&"r-000000049".to_owned()));
     }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use kpay_domain::Currency;
+use kpay_control::generator::{ACCOUNTS_MAX, Amounts, RATE_MAX, Shape, parse_currency, parse_share};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::shape::{RATE_MAX, Shape};
-use super::workload::{Amounts, Skew, Spec, Workload};
+use super::workload::{Skew, Spec, Workload};
 
 /// A load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -98,12 +97,21 @@ pub struct Plan {
     pub workload: Workload,
     /// When.
     pub shape: Shape,
+    /// So many generators carry out the shape together, each its part.
+    pub shared_by: u64,
     /// The end by count.
     pub count: u64,
     /// The end by time.
     pub duration: Option<Duration>,
     /// What the accounts are opened with.
     pub funding_minor: Option<i64>,
+}
+
+impl Plan {
+    /// How many payments are due within `elapsed` from the begin.
+    pub fn due_by(&self, elapsed: Duration) -> u64 {
+        (self.shape.due_by(elapsed) / self.shared_by.max(1)).min(self.count)
+    }
 }
 
 impl Settings {
@@ -125,11 +133,9 @@ impl Settings {
             (Some(_), Some(_)) => return Err(wrong("burst")("goes with rate, not with steps".to_owned())),
         };
         let duration = self.duration.as_deref().map(parse_duration).transpose().map_err(wrong("duration"))?;
-        let currency = Currency::new(&self.currency).ok().filter(Currency::is_listed);
-        let currency = currency
-            .ok_or_else(|| wrong("currency")("is no currency of ISO 4217 that is paid with".to_owned()))?;
-        if !(2..=super::workload::ACCOUNTS_MAX).contains(&self.accounts) {
-            return Err(wrong("accounts")(format!("is from 2 to {}", super::workload::ACCOUNTS_MAX)));
+        let currency = parse_currency(&self.currency).map_err(wrong("currency"))?;
+        if !(2..=ACCOUNTS_MAX).contains(&self.accounts) {
+            return Err(wrong("accounts")(format!("is from 2 to {ACCOUNTS_MAX}")));
         }
         if self.funding.is_some_and(|funding| funding < 0) {
             return Err(wrong("funding")("is not negative".to_owned()));
@@ -146,7 +152,7 @@ impl Settings {
         };
         let workload = Workload::new(spec).map_err(|error| wrong("run")(error.to_string()))?;
         let count = self.count.unwrap_or(u64::MAX);
-        Ok(Plan { workload, shape, count, duration, funding_minor: self.funding })
+        Ok(Plan { workload, shape, shared_by: 1, count, duration, funding_minor: self.funding })
     }
 }
 
@@ -155,39 +161,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "is a duration such as 30s or 5m".to_owned())
 }
 
-/// Parts of a million of a percentage with at most four decimals.
-fn parse_share(text: &str) -> Result<u32, String> {
-    let read = || {
-        let number = text.strip_suffix('%')?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(fraction) || fraction.len() > 4 {
-            return None;
-        }
-        let ppm: u32 = format!("{whole}{fraction:0<4}").parse().ok()?;
-        (ppm <= SHARE_MAX_PPM).then_some(ppm)
-    };
-    read().ok_or_else(|| "is a percentage such as 0.5%, at most 90%".to_owned())
-}
-
-/// A run of duplicates alone would never have anything to repeat.
-const SHARE_MAX_PPM: u32 = 900_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_share_is_read_exactly() {
-        for (text, ppm) in
-            [("0%", 0), ("1%", 10_000), ("0.5%", 5_000), ("12.3456%", 123_456), ("90%", 900_000)]
-        {
-            assert_eq!(parse_share(text), Ok(ppm), "{text}");
-        }
-        for wrong in ["", "1", "%", "-1%", "90.1%", "1.23456%", "1.%", ".5%", "99999999999%"] {
-            assert!(parse_share(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn a_wrong_field_is_named() {

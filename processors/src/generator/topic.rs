@@ -1,7 +1,6 @@
 //! Writes items to payment.incoming in Kafka, as fast as the broker takes them. Only I/O, and blocks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kpay_kafka::KafkaError;
@@ -19,6 +18,8 @@ use super::stats::{Sent, Stats};
 use super::workload::Item;
 
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks while the intake is closed.
+const CLOSED_PAUSE: Duration = Duration::from_millis(20);
 const END_TIMEOUT: Duration = Duration::from_secs(30);
 /// A stop is looked for between so many records.
 const STRIDE: u64 = 1_024;
@@ -37,6 +38,9 @@ impl ProducerContext for Failures {
         }
     }
 }
+
+/// Whether to leave off, asked now and then.
+pub type Leave<'a> = &'a dyn Fn() -> bool;
 
 /// A producer for one topic.
 pub struct Topic {
@@ -69,8 +73,8 @@ impl Topic {
         Ok(Self { producer, name, partitions, stats, buffer: Vec::new(), written: 0 })
     }
 
-    /// Hands an item to the producer; waits while its queue is full. False when it was told to stop meanwhile.
-    pub fn write(&mut self, item: &Item, stop: &AtomicBool) -> Result<bool, KafkaError> {
+    /// Hands an item to the producer; waits while its queue is full. False when it was told to leave off meanwhile.
+    fn write(&mut self, item: &Item, leave: Leave<'_>) -> Result<bool, KafkaError> {
         self.buffer.clear();
         item.encode(&mut self.buffer);
         let key = item.id().as_str();
@@ -82,7 +86,7 @@ impl Topic {
                 Err((Refused::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                     self.producer.poll(PAUSE);
                     record = back;
-                    if stop.load(Ordering::Relaxed) {
+                    if leave() {
                         return Ok(false);
                     }
                 }
@@ -94,7 +98,7 @@ impl Topic {
     }
 
     /// Serves the producer, and counts what the broker has confirmed by now.
-    fn serve(&self, wait: Duration) {
+    pub fn serve(&self, wait: Duration) {
         self.producer.poll(wait);
         let waiting = u64::try_from(self.producer.in_flight_count()).unwrap_or(0);
         let counts = self.stats.counts();
@@ -102,37 +106,54 @@ impl Topic {
         self.stats.add(Sent::Taken, confirmed.saturating_sub(counts.taken));
     }
 
-    /// Opens the accounts if the plan says so, then writes payments until the plan or `stop` ends it.
-    pub fn run(&mut self, plan: &Plan, open: &Open, stop: &AtomicBool) -> Result<(), KafkaError> {
-        if let Some(funding) = plan.funding_minor {
-            for number in 0..plan.workload.accounts() {
-                let Ok(opening) = plan.workload.opening(number, funding) else { break };
-                if !self.write(&Item::Intake(opening), stop)? {
-                    break;
-                }
-            }
-            self.flush();
+    /// Opens the accounts if the plan says so, then writes payments until the plan ends or `leave` says so.
+    pub fn run(&mut self, plan: &Plan, open: &Open, leave: Leave<'_>) -> Result<(), KafkaError> {
+        if self.open_accounts(plan, open, leave)? {
+            self.pay(plan, open, leave)?;
         }
-        self.pay(plan, open, stop)?;
         self.flush();
         Ok(())
     }
 
-    fn pay(&mut self, plan: &Plan, open: &Open, stop: &AtomicBool) -> Result<(), KafkaError> {
+    /// Opens the accounts if the plan says so, while the intake is open. True when the broker has all of them; false when
+    /// it was told to leave off, or the broker did not confirm one.
+    pub fn open_accounts(&mut self, plan: &Plan, open: &Open, leave: Leave<'_>) -> Result<bool, KafkaError> {
+        let Some(funding) = plan.funding_minor else { return Ok(true) };
+        let failed = self.stats.counts().failed;
+        for number in 0..plan.workload.accounts() {
+            while number % STRIDE == 0 && !open() && !leave() {
+                self.serve(CLOSED_PAUSE);
+            }
+            if number % STRIDE == 0 && leave() {
+                return Ok(false);
+            }
+            let Ok(opening) = plan.workload.opening(number, funding) else { break };
+            if !self.write(&Item::Intake(opening), leave)? {
+                return Ok(false);
+            }
+        }
+        self.flush();
+        Ok(self.stats.counts().failed == failed)
+    }
+
+    /// Writes payments while the intake is open, until the plan ends or `leave` says so.
+    pub fn pay(&mut self, plan: &Plan, open: &Open, leave: Leave<'_>) -> Result<(), KafkaError> {
         let end = plan.duration.unwrap_or(Duration::MAX);
         let (mut number, mut active, mut last) = (0, Duration::ZERO, Instant::now());
-        while number < plan.count && active < end && !stop.load(Ordering::Relaxed) {
-            let now = Instant::now();
-            if open() {
-                active = (active + (now - last)).min(end);
-            }
+        while number < plan.count && active < end && !leave() {
+            let (now, before) = (Instant::now(), last);
             last = now;
-            // In strides, so that a stop and the end are seen while it is behind.
-            let due = plan.shape.due_by(active).min(plan.count).min(number.saturating_add(STRIDE));
+            if !open() {
+                self.serve(CLOSED_PAUSE);
+                continue;
+            }
+            active = (active + (now - before)).min(end);
+            // In strides, so that a stop, the end and a closed intake are seen while it is behind.
+            let due = plan.due_by(active).min(number.saturating_add(STRIDE));
             let idle = if number < due { Duration::ZERO } else { PAUSE };
             while number < due {
                 let Ok(item) = plan.workload.item(number) else { return Ok(()) };
-                if !self.write(&item, stop)? {
+                if !self.write(&item, leave)? {
                     return Ok(());
                 }
                 number += 1;
@@ -142,7 +163,8 @@ impl Topic {
         Ok(())
     }
 
-    fn flush(&self) {
+    /// Waits until the broker has what was written.
+    pub fn flush(&self) {
         // An error is the time-out: what is left is not confirmed and counted as failed below.
         let _ = self.producer.flush(END_TIMEOUT);
         self.serve(Duration::ZERO);

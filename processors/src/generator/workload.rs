@@ -1,15 +1,12 @@
 //! What is paid: item `number` of a run is always the same, whoever asks and in which order. Pure: no clock, seeded.
 
+use kpay_control::generator::{ACCOUNTS_MAX, AMOUNT_MAX, Amounts};
 use kpay_domain::{
     AccountCommand, AccountId, Action, Attributes, Currency, IdError, Intake, Money, Payment, PaymentId,
 };
 
 use super::random::Random;
 
-/// The most accounts that are paid between.
-pub const ACCOUNTS_MAX: u64 = 1_000_000;
-/// The largest amount that is paid, in minor units.
-const AMOUNT_MAX: i64 = 1_000_000_000_000;
 /// A duplicate repeats one of so many before it.
 const DUPLICATE_WINDOW: u64 = 1_000;
 /// An account that is never opened.
@@ -25,56 +22,6 @@ pub enum Skew {
     Uniform,
     /// Account k is taken 1/k as often as the first one (Zipf's law with exponent 1).
     Zipf,
-}
-
-/// What is paid, in minor units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Amounts {
-    /// Always the same.
-    Fixed(i64),
-    /// From the first to the second.
-    Uniform(i64, i64),
-    /// Around a median, mostly near and seldom far, like a log-normal distribution with σ of two octaves.
-    Median(i64),
-}
-
-impl Amounts {
-    /// Reads `100`, `1..500` or `~2000`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse::<i64>().ok().filter(|n| (1..=AMOUNT_MAX).contains(n));
-        let read = || {
-            if let Some(median) = text.strip_prefix('~') {
-                return number(median).map(Self::Median);
-            }
-            if let Some((low, high)) = text.split_once("..") {
-                let (low, high) = (number(low)?, number(high)?);
-                return (low <= high).then_some(Self::Uniform(low, high));
-            }
-            number(text).map(Self::Fixed)
-        };
-        read().ok_or_else(|| {
-            "is minor units: 100 (always), 1..500 (even), or ~2000 (around a median); at least 1".to_owned()
-        })
-    }
-
-    fn pick(self, random: &mut Random) -> i64 {
-        match self {
-            Self::Fixed(minor) => minor,
-            Self::Uniform(low, high) => {
-                let width = u64::try_from(high - low).unwrap_or(0) + 1;
-                low + i64::try_from(random.below(width)).unwrap_or(0)
-            }
-            Self::Median(median) => {
-                // How many of 16 coins fall on heads is nearly normal with σ 2: so many octaves from the median, and evenly
-                // within the octave, from two thirds of the median to four thirds in the middle one.
-                let heads = (random.next() & 0xffff).count_ones();
-                let scaled =
-                    (i128::from(median) * 2 / 3 * i128::from(u64::MAX / 2 + random.next() / 2)) >> 63;
-                let octaves = if heads >= 8 { scaled << (heads - 8) } else { scaled >> (8 - heads) };
-                i64::try_from(octaves).unwrap_or(AMOUNT_MAX).clamp(1, AMOUNT_MAX)
-            }
-        }
-    }
 }
 
 /// What a run consists of.
@@ -188,11 +135,13 @@ impl Workload {
         self.spec.accounts
     }
 
-    /// What opens account `number` of [`Workload::accounts`]: the same command in every run.
+    /// What opens account `number` of [`Workload::accounts`]: the same command in every run. Its id says all that it
+    /// does, so that one with other money is another command, rejected with `account_exists`, and no conflict of ids.
     pub fn opening(&self, number: u64, funding_minor: i64) -> Result<Intake, IdError> {
         let account = account(number)?;
+        let currency = self.spec.currency.as_str();
         Ok(Intake::Account(AccountCommand {
-            id: kpay_domain::intake::default_id("open", account.as_str()),
+            id: PaymentId::new(&format!("open:{}:{funding_minor}{currency}", account.as_str()))?,
             account,
             occurred_at_ms: None,
             action: Action::Open { currency: Some(self.spec.currency), funding_minor },
@@ -210,12 +159,12 @@ impl Workload {
         }
         let from = self.pick(&mut random);
         let to = self.other(from, &mut random);
-        let amount = self.spec.amounts.pick(&mut random);
+        let minor = amount(self.spec.amounts, &mut random);
         let mut payment = Payment {
             id,
             from: self.account(from),
             to: self.account(to),
-            amount: Money::new(amount, self.spec.currency),
+            amount: Money::new(minor, self.spec.currency),
             reference: None,
             attributes: Attributes::default(),
             occurred_at_ms: None,
@@ -265,6 +214,25 @@ impl Workload {
     fn account(&self, number: u64) -> AccountId {
         let at = usize::try_from(number).unwrap_or(usize::MAX);
         self.accounts.get(at).unwrap_or(&self.unknown).clone()
+    }
+}
+
+/// An amount of that kind.
+fn amount(of: Amounts, random: &mut Random) -> i64 {
+    match of {
+        Amounts::Fixed(minor) => minor,
+        Amounts::Uniform(low, high) => {
+            let width = u64::try_from(high - low).unwrap_or(0) + 1;
+            low + i64::try_from(random.below(width)).unwrap_or(0)
+        }
+        Amounts::Median(median) => {
+            // How many of 16 coins fall on heads is nearly normal with σ 2: so many octaves from the median, and evenly
+            // within the octave, from two thirds of the median to four thirds in the middle one.
+            let heads = (random.next() & 0xffff).count_ones();
+            let scaled = (i128::from(median) * 2 / 3 * i128::from(u64::MAX / 2 + random.next() / 2)) >> 63;
+            let octaves = if heads >= 8 { scaled << (heads - 8) } else { scaled >> (8 - heads) };
+            i64::try_from(octaves).unwrap_or(AMOUNT_MAX).clamp(1, AMOUNT_MAX)
+        }
     }
 }
 

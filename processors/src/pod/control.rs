@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::gateway::GatewayStatus;
+use crate::generator::stats::Stats;
 use crate::pod::phase::Learned;
 use crate::stage::confirmed::Finished;
 use crate::stage::counters::Counters;
@@ -41,6 +42,7 @@ pub struct PodControl {
     reports: Reports,
     phase: watch::Receiver<Option<Learned>>,
     gateway: Option<Arc<GatewayStatus>>,
+    generator: Option<Arc<Stats>>,
 }
 
 /// The answer of `GET /control`; described in `docs/architecture.md`.
@@ -87,20 +89,31 @@ fn values(progress: &Progress) -> BTreeMap<String, i128> {
 }
 
 impl PodControl {
-    /// A pod of a stage, or the gateway without one.
+    /// A pod of a stage or the generator's, or the gateway without one.
     pub fn new(
         pod: String,
         stage: Option<&'static str>,
         reports: Reports,
         phase: watch::Receiver<Option<Learned>>,
     ) -> Self {
-        Self { pod, stage, reports, phase, gateway: None }
+        Self { pod, stage, reports, phase, gateway: None, generator: None }
     }
 
     /// The gateway's pod, which is ready only when payments can be taken in.
     #[must_use]
     pub fn of_gateway(self, status: Arc<GatewayStatus>) -> Self {
         Self { gateway: Some(status), ..self }
+    }
+
+    /// The generator's pod.
+    #[must_use]
+    pub fn of_generator(self, stats: Arc<Stats>) -> Self {
+        Self { generator: Some(stats), ..self }
+    }
+
+    /// What the generator has sent, in its pod.
+    pub fn generator(&self) -> Option<&Stats> {
+        self.generator.as_deref()
     }
 
     /// How the gateway is, in its pod.
@@ -118,7 +131,7 @@ impl PodControl {
         *self.phase.borrow()
     }
 
-    /// The epoch that every worker has acted on; the gateway acts by answering.
+    /// The epoch that every worker has acted on; the gateway acts by answering, the generator before each record.
     fn acked(&self) -> Option<u64> {
         let learned = self.learned()?;
         let workers = self.reports.workers.iter().map(|w| w.acked_epoch.load(Ordering::Acquire));

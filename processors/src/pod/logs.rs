@@ -74,7 +74,7 @@ impl KafkaLogs {
 }
 
 /// The partition count of a topic that may be in the making. Blocks.
-fn partitions_of(admin: &Admin, topic: &str) -> Result<i32, KafkaError> {
+pub(crate) fn partitions_of(admin: &Admin, topic: &str) -> Result<i32, KafkaError> {
     let deadline = Instant::now() + TOPIC_WAIT;
     loop {
         match admin.partition_count(topic) {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
+use kpay_control::generator;
 use kpay_control::policy::{Terms, terms};
-use kpay_crds::{DesiredPhase, PaymentPipeline, Phase};
+use kpay_crds::{DesiredPhase, PaymentPipeline, PaymentPipelineSpec, Phase};
 use kpay_domain::{Currency, Policy};
 use kpay_streams::control::Gate;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::args::{PhaseSource, PipelineRef, PodArgs};
+use crate::generator::Part;
 use crate::pod::pause::Pause;
 
 /// What the resource says.
@@ -68,6 +70,8 @@ pub struct Learning {
     pub policy: watch::Receiver<Arc<Policy>>,
     /// Who wants it not to run.
     pub pause: Pausing,
+    /// What each pod of the generator sends; `None` when there is nothing to send, or nothing was learned.
+    pub generator: watch::Receiver<Option<Arc<Part>>>,
 }
 
 /// Who wants the pipeline not to run, and why; `None` when it shall run, or nothing was learned.
@@ -106,15 +110,21 @@ fn learn(source: &PhaseSource, pipeline: &PipelineRef, policy: Policy) -> anyhow
         }
         PhaseSource::StaticRunning => Teacher::new(Some(running(None)), policy).1,
         PhaseSource::File(path) => {
-            let terms = terms_of(path).with_context(|| format!("KPAY_PHASE_SOURCE: {}", path.display()))?;
-            Teacher::new(Some(running(terms.intake_per_second)), terms.policy).1
+            let told = || format!("KPAY_PHASE_SOURCE: {}", path.display());
+            let resource = resource_of(path).with_context(told)?;
+            let terms = terms_of(&resource).with_context(told)?;
+            let (mut teacher, learning) = Teacher::new(Some(running(terms.intake_per_second)), terms.policy);
+            teacher.set_generator(&resource.spec);
+            learning
         }
     })
 }
 
-fn terms_of(path: &Path) -> anyhow::Result<Terms> {
-    let resource: PaymentPipeline =
-        serde_saphyr::from_str(&std::fs::read_to_string(path)?).context("not a PaymentPipeline")?;
+fn resource_of(path: &Path) -> anyhow::Result<PaymentPipeline> {
+    serde_saphyr::from_str(&std::fs::read_to_string(path)?).context("not a PaymentPipeline")
+}
+
+fn terms_of(resource: &PaymentPipeline) -> anyhow::Result<Terms> {
     terms(&resource.spec).map_err(|invalid| {
         let why: Vec<_> = invalid.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(why.join("; "))
@@ -126,6 +136,7 @@ struct Teacher {
     phase: watch::Sender<Option<Learned>>,
     policy: watch::Sender<Arc<Policy>>,
     pause: watch::Sender<Option<Arc<Pause>>>,
+    generator: watch::Sender<Option<Arc<Part>>>,
     /// The newest spec that was looked at.
     generation: Option<i64>,
     /// Whether there were ever any terms that are right, and what of them goes with the phase.
@@ -138,9 +149,17 @@ impl Teacher {
         let (phase, phases) = watch::channel(learned);
         let (policy, policies) = watch::channel(Arc::new(policy));
         let (pause, pauses) = watch::channel(None);
-        let teacher =
-            Self { phase, policy, pause, generation: None, has_terms: false, followed: Followed::default() };
-        (teacher, Learning { phase: phases, policy: policies, pause: pauses })
+        let (generator, parts) = watch::channel(None);
+        let teacher = Self {
+            phase,
+            policy,
+            pause,
+            generator,
+            generation: None,
+            has_terms: false,
+            followed: Followed::default(),
+        };
+        (teacher, Learning { phase: phases, policy: policies, pause: pauses, generator: parts })
     }
 
     /// The terms first, so that no payment is judged without them. While there were never any that are right, nothing
@@ -150,6 +169,7 @@ impl Teacher {
         let generation = resource.metadata.generation;
         if generation.is_none() || generation > self.generation {
             self.generation = generation;
+            self.set_generator(&resource.spec);
             match terms(&resource.spec) {
                 Ok(terms) => self.set(terms),
                 Err(invalid) => {
@@ -171,6 +191,23 @@ impl Teacher {
                 *current = Some(learned);
             }
             newer
+        });
+    }
+
+    fn set_generator(&mut self, spec: &PaymentPipelineSpec) {
+        let invalid = generator::check(spec);
+        if !invalid.is_empty() {
+            let why: Vec<_> = invalid.iter().map(ToString::to_string).collect();
+            warn!(why = why.join("; "), "the generator stays as it is");
+            return;
+        }
+        let part = Part::of(spec);
+        self.generator.send_if_modified(|current| {
+            let changed = current.as_deref() != part.as_ref();
+            if changed {
+                *current = part.map(Arc::new);
+            }
+            changed
         });
     }
 
@@ -267,6 +304,27 @@ mod tests {
         assert_eq!(known(&learning), (Some(20), vec![small.to_owned()]), "from a stale cache");
         teacher.tell(&resource(4, large, 30));
         assert_eq!(known(&learning), (Some(30), vec![large.to_owned()]));
+    }
+
+    #[test]
+    fn a_generator_is_followed_whatever_becomes_of_the_rules_and_a_wrong_one_changes_nothing() {
+        let (mut teacher, mut learning) = Teacher::new(None, Policy::new(Currency::new("USD").unwrap()));
+        let mut tell = |generation, when, generator: serde_json::Value| {
+            let mut resource = resource(generation, when, 10);
+            resource.spec.processors = serde_json::from_value(json!({"generator": generator})).unwrap();
+            teacher.tell(&resource);
+            let changed = learning.generator.has_changed().unwrap();
+            let rate = learning.generator.borrow_and_update().as_ref().map(|part| part.settings.rate);
+            (changed, rate)
+        };
+        let (right, wrong) = ("payment.amount > 5", "payment.amout > 5");
+        assert_eq!(tell(1, right, json!(null)), (false, None));
+        assert_eq!(tell(2, wrong, json!({"rate": 7})), (true, Some(7)));
+        assert_eq!(tell(3, right, json!({"rate": 7})), (false, Some(7)), "a run goes on");
+        assert_eq!(tell(4, right, json!({"rate": 8, "amounts": "5..1"})), (false, Some(7)));
+        assert_eq!(tell(5, right, json!({"rate": 9})), (true, Some(9)));
+        assert_eq!(tell(4, right, json!({"rate": 8})), (false, Some(9)), "from a stale cache");
+        assert_eq!(tell(6, right, json!(null)), (true, None));
     }
 
     #[test]

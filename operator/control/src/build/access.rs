@@ -9,7 +9,7 @@ use super::pipeline_metadata;
 use crate::names::{self, Component};
 use crate::validate::ValidatedPipeline;
 
-/// One component of each identity: that of the stages, and the gateway's own.
+/// One component of each identity: that of the stages, which the generator shares, and the gateway's own.
 const IDENTITIES: [Component; 2] = [Component::Inflight, Component::Gateway];
 
 /// The uids of the identities as they are now: a pod's token is good for that one alone, so pods are replaced when it
@@ -26,7 +26,9 @@ impl Identities {
     pub(super) fn of(&self, component: Component) -> &str {
         match component {
             Component::Gateway => &self.gateway,
-            Component::Inflight | Component::Account | Component::Confirmed => &self.stages,
+            Component::Inflight | Component::Account | Component::Confirmed | Component::Generator => {
+                &self.stages
+            }
         }
     }
 }
@@ -44,7 +46,9 @@ pub(super) fn roles(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> Vec
     let role = |component| {
         let verbs: &[&str] = match component {
             Component::Gateway => &["get", "list", "watch", "patch"],
-            Component::Inflight | Component::Account | Component::Confirmed => &["get", "list", "watch"],
+            Component::Inflight | Component::Account | Component::Confirmed | Component::Generator => {
+                &["get", "list", "watch"]
+            }
         };
         Role {
             metadata: pipeline_metadata(pipeline, names::access(&pipeline.name, component), owner),

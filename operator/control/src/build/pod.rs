@@ -1,4 +1,4 @@
-//! The pod of a stage or of the gateway, as the `restricted` Pod Security Standard wants it. Pure.
+//! The pod of a stage, of the gateway or of the generator, as the `restricted` Pod Security Standard wants it. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kpay_crds::{Placement, Release, ReleaseProcessor, Resources};
+use kpay_crds::{Placement, ReleaseProcessor, Resources};
 
 use crate::names::{self, CONTROL_PORT, Component, GATEWAY_PORT, IDENTITY_ANNOTATION, RELEASE_ANNOTATION};
 use crate::upgrade::revision;
@@ -41,7 +41,7 @@ pub(super) fn template(
 
 fn spec(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
     let release = pipeline.release(component);
-    let placement = own(release, component).placement;
+    let placement = own(pipeline, component).placement;
     let secrets: Vec<_> =
         release.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
@@ -77,6 +77,7 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
         Component::Inflight => &["run", "--stage", "inflight"],
         Component::Account => &["run", "--stage", "account"],
         Component::Confirmed => &["run", "--stage", "confirmed"],
+        Component::Generator => &["generator"],
     };
     let release = pipeline.release(component);
     Container {
@@ -86,7 +87,7 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
         env: Some(environment(pipeline, component)),
         ports: Some(ports(component)),
-        resources: Some(resources(&own(release, component).resources)),
+        resources: Some(resources(&own(pipeline, component).resources)),
         liveness_probe: Some(Probe {
             initial_delay_seconds: Some(5),
             period_seconds: Some(10),
@@ -130,19 +131,24 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
         ..EnvVar::default()
     };
     let release = pipeline.release(component);
-    let service = names::workload(&pipeline.name, component);
     let mut environment = vec![field("KPAY_POD_NAME", "metadata.name")];
-    if component == Component::Gateway {
-        environment.push(field("KPAY_POD_IP", "status.podIP"));
-        environment.push(value("KPAY_ADVERTISED_ADDRESS", format!("$(KPAY_POD_IP):{CONTROL_PORT}")));
-        environment.push(value("KPAY_GATEWAY_LISTEN", format!("0.0.0.0:{GATEWAY_PORT}")));
-    } else {
-        let address = format!("$(KPAY_POD_NAME).{service}.{}.svc:{CONTROL_PORT}", pipeline.namespace);
-        let workers = own(release, component).workers.max(1);
-        environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
-        environment.push(value("KPAY_WORKERS", workers.to_string()));
-        let window = release.idempotency_window_seconds.to_string();
-        environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
+    match component {
+        Component::Gateway => {
+            environment.push(field("KPAY_POD_IP", "status.podIP"));
+            environment.push(value("KPAY_ADVERTISED_ADDRESS", format!("$(KPAY_POD_IP):{CONTROL_PORT}")));
+            environment.push(value("KPAY_GATEWAY_LISTEN", format!("0.0.0.0:{GATEWAY_PORT}")));
+        }
+        Component::Inflight | Component::Account | Component::Confirmed => {
+            let service = names::workload(&pipeline.name, component);
+            let address = format!("$(KPAY_POD_NAME).{service}.{}.svc:{CONTROL_PORT}", pipeline.namespace);
+            let workers = own(pipeline, component).workers.max(1);
+            environment.push(value("KPAY_ADVERTISED_ADDRESS", address));
+            environment.push(value("KPAY_WORKERS", workers.to_string()));
+            let window = release.idempotency_window_seconds.to_string();
+            environment.push(value("KPAY_IDEMPOTENCY_WINDOW_SECONDS", window));
+        }
+        // No peer asks it for anything.
+        Component::Generator => {}
     }
     environment.extend([
         value("KPAY_BOOTSTRAP_SERVERS", release.bootstrap_servers.clone()),
@@ -157,8 +163,12 @@ fn environment(pipeline: &ValidatedPipeline, component: Component) -> Vec<EnvVar
 }
 
 /// What the workload has of its own.
-fn own(release: &Release, component: Component) -> ReleaseProcessor {
-    release.processors.get(component.as_str()).cloned().unwrap_or_default()
+fn own(pipeline: &ValidatedPipeline, component: Component) -> ReleaseProcessor {
+    let own = match component {
+        Component::Generator => pipeline.generator.as_ref(),
+        stage => pipeline.release(stage).processors.get(stage.as_str()),
+    };
+    own.cloned().unwrap_or_default()
 }
 
 fn ports(component: Component) -> Vec<ContainerPort> {

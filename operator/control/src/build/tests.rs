@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PodSpec;
 use kpay_crds::{PaymentPipeline, PullPolicy};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::validate::{DefaultImage, validate};
@@ -12,10 +12,14 @@ fn objects() -> DesiredObjects {
 }
 
 fn objects_of(stages: &str) -> DesiredObjects {
+    objects_with(stages, &json!({}))
+}
+
+fn objects_with(stages: &str, processors: &Value) -> DesiredObjects {
     let resource: PaymentPipeline = serde_json::from_value(json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
         "metadata": {"name": "payments", "namespace": "default"},
-        "spec": {"kafka": {"bootstrapServers": "kafka:9092"}},
+        "spec": {"kafka": {"bootstrapServers": "kafka:9092"}, "processors": processors},
     }))
     .expect("a resource");
     let image = DefaultImage { repository: "kpay".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
@@ -35,8 +39,8 @@ fn pods(objects: &DesiredObjects) -> Vec<PodSpec> {
 
 #[test]
 fn every_pod_meets_the_restricted_standard() {
-    let pods = pods(&objects());
-    assert_eq!(pods.len(), 4);
+    let pods = pods(&objects_with("stages", &json!({"generator": {}})));
+    assert_eq!(pods.len(), 5);
     for pod in pods {
         let security = pod.security_context.expect("a pod security context");
         assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(USER)));
@@ -106,6 +110,40 @@ fn pods_may_only_watch_their_own_pipeline_and_the_gateway_may_patch_it() {
         let subject = &binding.subjects.as_ref().expect("a subject")[0];
         assert_eq!((&subject.name, &binding.role_ref.name), (&binding.role_ref.name, &subject.name));
     }
+}
+
+#[test]
+fn a_generator_is_a_deployment_and_nothing_else() {
+    let (without, with) = (objects(), objects_with("stages", &json!({"generator": {"replicas": 3}})));
+    let names = |objects: &DesiredObjects| -> Vec<_> {
+        objects.deployments.iter().filter_map(|d| d.metadata.name.clone()).collect()
+    };
+    assert_eq!(names(&without), ["payments-gateway"]);
+    assert_eq!(names(&with), ["payments-gateway", "payments-generator"]);
+    assert_eq!(with.deployments[0], without.deployments[0]);
+    assert_eq!(with.services, without.services);
+    assert_eq!(with.budgets, without.budgets);
+    assert_eq!(with.service_accounts, without.service_accounts);
+    let generator = serde_json::to_value(&with.deployments[1]).expect("JSON");
+    assert_eq!(generator["spec"]["replicas"], 3);
+    assert_eq!(generator["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": 0, "maxUnavailable": 1}));
+    let pod = &generator["spec"]["template"];
+    assert_eq!(pod["metadata"]["labels"][names::COMPONENT_LABEL], "generator");
+    assert_eq!(pod["spec"]["serviceAccountName"], "payments-processor");
+    assert_eq!(pod["spec"]["containers"][0]["args"], json!(["generator"]));
+    let environment = pod["spec"]["containers"][0]["env"].as_array().expect("env");
+    let value = |name: &str| environment.iter().find(|e| e["name"] == name).map(|e| e["value"].clone());
+    assert_eq!(value("KPAY_PHASE_SOURCE"), Some(json!("kubernetes")));
+    assert_eq!(value("KPAY_TOPIC_PREFIX"), Some(json!("default.payments.")));
+}
+
+#[test]
+fn a_change_of_the_load_does_not_touch_the_pods() {
+    let of = |generator| objects_with("stages", &json!({"generator": generator})).deployments;
+    let load = json!({"steps": "5:1s", "accounts": 5, "funding": 1, "currency": "EUR", "skew": "zipf",
+        "amounts": "7", "invalid": "1%", "duplicates": "2%"});
+    assert_eq!(of(json!({})), of(load));
+    assert_ne!(of(json!({})), of(json!({"resources": {"limits": {"memory": "1Gi"}}})));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The `StatefulSet`s of the stages and the Deployment of the gateway. Pure.
+//! The `StatefulSet`s of the stages and the Deployments of the gateway and the generator. Pure.
 
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment, StatefulSet, StatefulSetSpec,
@@ -40,13 +40,15 @@ pub(super) fn stateful_set(
     }
 }
 
-/// The gateway: a new pod is ready before an old one goes.
+/// The gateway or the generator. Of the gateway a new pod is ready before an old one goes; of the generator an old one
+/// goes first, since one pod more would send more than was asked for.
 pub(super) fn deployment(
     pipeline: &ValidatedPipeline,
+    component: Component,
     owner: &OwnerReference,
     identities: &Identities,
 ) -> Deployment {
-    let component = Component::Gateway;
+    let (surge, unavailable) = if component == Component::Generator { (0, 1) } else { (1, 0) };
     Deployment {
         metadata: component_metadata(pipeline, component, owner),
         spec: Some(DeploymentSpec {
@@ -56,8 +58,8 @@ pub(super) fn deployment(
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::Int(surge)),
+                    max_unavailable: Some(IntOrString::Int(unavailable)),
                 }),
             }),
             revision_history_limit: Some(REVISIONS_KEPT),

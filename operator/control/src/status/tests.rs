@@ -93,6 +93,17 @@ fn ready_needs_running_pods_and_topics() {
 }
 
 #[test]
+fn a_pipeline_is_ready_without_its_generator_and_says_that_it_comes() {
+    let reports = Reports::new();
+    let waiting = WorkloadReport { ready: 0, desired: 1, revision: None };
+    let input = Input { workloads: [(Component::Generator, waiting)].into(), ..input(&reports) };
+    let status = next(&status(Phase::Running), &input);
+    assert_eq!(condition(&status, "Ready").status, "True");
+    assert_eq!(condition(&status, "Progressing").message, "pods ready: generator 0/1");
+    assert_eq!(status.processors["generator"].desired, 1);
+}
+
+#[test]
 fn figures_and_messages_are_not_steady() {
     let reports = Reports::new();
     let first =

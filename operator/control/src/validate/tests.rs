@@ -66,6 +66,16 @@ fn digest_is_written_with_an_at_sign() {
 }
 
 #[test]
+fn a_generator_is_a_workload_only_where_it_is_asked_for() {
+    let without = validate(&pipeline(json!({})), &image()).expect("valid");
+    assert_eq!(without.workloads.keys().copied().collect::<Vec<_>>(), Component::REQUIRED);
+    let generator = json!({"replicas": 3, "resources": {"limits": {"memory": "1Gi"}}});
+    let with = validate(&pipeline(json!({"processors": {"generator": generator}})), &image()).expect("valid");
+    assert_eq!(with.replicas(Component::Generator), 3);
+    assert_eq!(with.generator.as_ref().expect("a generator").resources.limits["memory"].0, "1Gi");
+}
+
+#[test]
 fn each_refusal_names_the_field_and_what_would_be_right() {
     for (extra, field, right) in [
         (json!({"drain": {"timeout": "soon"}}), "spec.drain.timeout", "such as 5m"),
@@ -80,6 +90,11 @@ fn each_refusal_names_the_field_and_what_would_be_right() {
             json!({"topics": {"confirmed": {"partitions": 2}}}),
             "spec.topics.confirmed.partitions",
             "must equal",
+        ),
+        (
+            json!({"processors": {"generator": {"amounts": "5..1"}}}),
+            "spec.processors.generator.amounts",
+            "1..500",
         ),
     ] {
         let refused = validate(&pipeline(extra), &image()).expect_err(field);

@@ -15,7 +15,8 @@ async fn a_load_runs_to_its_end_and_is_counted() {
     let appended = gateway.appended();
     assert_eq!(appended.len(), 22);
     assert!(
-        appended.contains(&"open:acct-000001".to_owned()) && appended.contains(&"t-000000019".to_owned())
+        appended.contains(&"open:acct-000001:5USD".to_owned())
+            && appended.contains(&"t-000000019".to_owned())
     );
 }
 

@@ -110,13 +110,7 @@ fn a_duplicate_is_an_exact_copy_of_one_before() {
 }
 
 #[test]
-fn amounts_are_as_they_are_written() {
-    assert_eq!(Amounts::parse("100"), Ok(Amounts::Fixed(100)));
-    assert_eq!(Amounts::parse("1..500"), Ok(Amounts::Uniform(1, 500)));
-    assert_eq!(Amounts::parse("~2000"), Ok(Amounts::Median(2000)));
-    for wrong in ["", "0", "-1", "5..1", "1..", "~", "1.5", "0..5", "9999999999999"] {
-        assert!(Amounts::parse(wrong).is_err(), "{wrong}");
-    }
+fn a_median_is_in_the_middle_and_far_amounts_are_seldom() {
     let items = items(Spec { amounts: Amounts::Median(2_000), ..spec() }, 50_000);
     let mut minor: Vec<i64> = payments(&items).map(|payment| payment.amount.minor).collect();
     minor.sort_unstable();
@@ -127,8 +121,15 @@ fn amounts_are_as_they_are_written() {
 }
 
 #[test]
-fn an_opening_has_the_id_that_the_gateway_would_give_it() {
-    let workload = Workload::new(spec()).unwrap();
-    let opening = workload.opening(7, 5).unwrap();
-    assert_eq!(opening.id().as_str(), "open:acct-000007");
+fn an_opening_is_the_same_command_in_every_run_and_another_with_other_money() {
+    let opening = |run: &str, funding| {
+        let run = run.to_owned();
+        Workload::new(Spec { run, ..spec() }).unwrap().opening(7, funding).unwrap()
+    };
+    assert_eq!(opening("a", 5), opening("b", 5));
+    assert_eq!(opening("a", 5).id().as_str(), "open:acct-000007:5USD");
+    assert_ne!(opening("a", 5).id(), opening("a", 6).id());
+    let (accounts, currency) = (1_000_000, Currency::new("USD").unwrap());
+    let largest = Workload::new(Spec { accounts, currency, ..spec() }).unwrap();
+    assert!(largest.opening(accounts - 1, i64::MAX).is_ok(), "the longest id");
 }

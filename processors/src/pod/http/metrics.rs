@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::generator::stats::Stats;
 use crate::pod::control::PodControl;
 
 /// Of the answer.
@@ -54,7 +55,7 @@ fn snapshot(control: &PodControl) -> Snapshot {
         reports.workers.iter().map(|w| of(w)).sum::<u64>()
     };
     let c = &reports.counters;
-    let counters = vec![
+    let mut counters = vec![
         ("records_received", "Records read from payment.incoming", get(&c.received)),
         ("intakes_accepted", "Payments and account commands accepted", get(&c.accepted)),
         ("intakes_duplicate", "Copies of a known id, dropped", get(&c.duplicates)),
@@ -67,6 +68,14 @@ fn snapshot(control: &PodControl) -> Snapshot {
         ("transaction_commits", "Kafka transactions committed", sum(&|w| w.commits.load(Ordering::Relaxed))),
         ("transaction_aborts", "Kafka transactions aborted", sum(&|w| w.aborts.load(Ordering::Relaxed))),
     ];
+    if let Some(sent) = control.generator().map(Stats::counts) {
+        counters.push((
+            "generator_records_sent",
+            "Records that the broker has, openings among them",
+            sent.taken,
+        ));
+        counters.push(("generator_records_failed", "Records that the broker has not confirmed", sent.failed));
+    }
     let count = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
     let owned = reports.workers.iter().map(|w| w.partitions.lock().len()).sum();
     let mut gauges = vec![

@@ -98,7 +98,7 @@ fn parse_rate(text: &str) -> Option<u64> {
 }
 
 fn parse_length(text: &str) -> Option<Duration> {
-    let ms = kpay_control::duration::parse_ms(text).and_then(|ms| u64::try_from(ms).ok())?;
+    let ms = crate::duration::parse_ms(text).and_then(|ms| u64::try_from(ms).ok())?;
     Some(Duration::from_millis(ms)).filter(|length| *length <= ELAPSED_MAX)
 }
 
