@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::Pod;
 use kpay_crds::{UpgradeState, UpgradeStatus};
+use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::live::flow;
@@ -29,9 +31,8 @@ fn upgrade(world: &World, spec: &Value, image: &str, state: UpgradeState) -> any
 
 /// The images that the pods of each workload have.
 fn images(world: &World) -> anyhow::Result<Vec<String>> {
-    let pods = world.cluster.wait(world.pods().list(&kube::api::ListParams::default()))?;
-    let image =
-        |pod: &k8s_openapi::api::core::v1::Pod| Some(pod.spec.as_ref()?.containers.first()?.image.clone()?);
+    let pods = world.cluster.wait(world.pods().list(&ListParams::default()))?;
+    let image = |pod: &Pod| pod.spec.as_ref()?.containers.first()?.image.clone();
     let mut images: Vec<String> = pods.items.iter().filter_map(image).collect();
     images.sort();
     images.dedup();

@@ -111,7 +111,13 @@ fn wait_until_it_says(generator: &Generator, sent: usize) -> anyhow::Result<()> 
 }
 
 fn learned(phase: Phase, epoch: u64) -> Learned {
-    Learned { phase, epoch, desired: DesiredPhase::Running, intake_per_second: None }
+    Learned {
+        phase,
+        epoch,
+        desired: DesiredPhase::Running,
+        intake_per_second: None,
+        rejects_while_closed: false,
+    }
 }
 
 fn part(rate: u64) -> Arc<Part> {
