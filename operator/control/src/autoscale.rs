@@ -15,6 +15,8 @@ use kpay_crds::{AutoscalingMode, BeforeScaleUp, ScalingInputs, StageScaling};
 const NOISE_PER_PARTITION: i64 = 100;
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.3;
+/// For so long after a change partitions move, and a stage does less than it can; in milliseconds.
+const REBALANCE_MS: i64 = 15_000;
 /// So much more than the target is let be: one pod more for it would soon be taken away again.
 const TOLERANCE: f64 = 0.1;
 /// Below this share of what its pods can do a stage is not what makes payments slow.
@@ -208,7 +210,9 @@ pub fn decide(
     let load = &Load { arrivals_per_second, ..*load };
     next.inputs = Some(load.inputs());
     let noise = NOISE_PER_PARTITION * i64::from(bounds.partitions);
-    next.shown_per_replica = shown(next.shown_per_replica, load, current, noise);
+    let since_change = next.changed_at.as_ref().map_or(i64::MAX, |at| elapsed_ms(at, now));
+    let settled = since_change >= settings.cooldown_ms.max(REBALANCE_MS);
+    next.shown_per_replica = shown(next.shown_per_replica, load, current, noise, settled);
     let stage = Stage { load, bounds, settings, current, shown: next.shown_per_replica, noise };
     let Need { replicas, reason, message } = stage.need();
     let wanted = replicas.clamp(least, most);
@@ -228,14 +232,17 @@ fn said(next: StageScaling, reason: Reason, message: impl Into<String>) -> Stage
     StageScaling { reason: reason.as_str().to_owned(), message: message.into(), ..next }
 }
 
-/// What one pod has shown it can do. Measured only while all pods had a backlog at the end, and before or a growing one.
-fn shown(before: Option<f64>, load: &Load, current: i32, noise: i64) -> Option<f64> {
-    let busy = load.lag > noise && (load.lag_before > noise || load.lag > load.lag_before);
-    if !busy || load.ready < current || load.finished_per_second <= 0.0 {
+/// What one pod has shown it can do. Measured only while all pods had a backlog at the end, and before or a growing one;
+/// forgotten when a pod does more than that without any.
+fn shown(before: Option<f64>, load: &Load, current: i32, noise: i64, settled: bool) -> Option<f64> {
+    if !settled || load.ready < current || load.finished_per_second <= 0.0 {
         return before;
     }
     let each = load.finished_per_second / f64::from(current.max(1));
-    Some(rounded(weighed(before, each)))
+    if load.lag > noise && (load.lag_before > noise || load.lag > load.lag_before) {
+        return Some(rounded(weighed(before, each)));
+    }
+    before.filter(|before| each <= before * (1.0 + TOLERANCE))
 }
 
 /// The newest measurement with those before it.
@@ -408,8 +415,12 @@ impl Pace<'_> {
     }
 
     fn since(&self, at: &Time) -> i64 {
-        self.now.0.as_millisecond().saturating_sub(at.0.as_millisecond())
+        elapsed_ms(at, self.now)
     }
+}
+
+fn elapsed_ms(since: &Time, now: &Time) -> i64 {
+    now.0.as_millisecond().saturating_sub(since.0.as_millisecond())
 }
 
 fn later(now: &Time, ms: i64) -> Option<Time> {

@@ -182,6 +182,22 @@ fn what_is_beyond_the_bounds_is_said() {
     assert_eq!((said.replicas, said.reason.as_str()), (6, "Capped"));
 }
 
+#[test]
+fn a_standstill_while_partitions_move_teaches_nothing_and_what_is_wrong_is_forgotten() {
+    let at_work =
+        Load { arrivals_per_second: 300.0, finished_per_second: 300.0, ready: 1, ..Load::default() };
+    let still = Load { finished_per_second: 150.0, lag_before: 10, lag: 1_500, ..at_work };
+    let old = StageScaling { replicas: 1, changed_at: Some(at(0)), ..StageScaling::default() };
+    let settings = Settings { cooldown_ms: 2_000, ..settings() };
+    let soon = decide(Some(&old), Some(&still), bounds(1), &settings, &at(5_000));
+    assert_eq!(soon.shown_per_replica, None, "the partitions are still moving");
+    let later = decide(Some(&old), Some(&still), bounds(1), &settings, &at(20_000));
+    assert_eq!(later.shown_per_replica, Some(150.0));
+    let wrong = StageScaling { replicas: 1, changed_at: Some(at(0)), ..later };
+    let forgotten = decide(Some(&wrong), Some(&at_work), bounds(1), &settings, &at(40_000));
+    assert_eq!(forgotten.shown_per_replica, None, "one pod does 300 without a backlog");
+}
+
 fn loads() -> impl Strategy<Value = Load> {
     (0.0..1e6_f64, 0.0..1e6_f64, 0_i64..10_000_000, 0_i64..10_000_000, 0..12_i32, 0.0..1e5_f64).prop_map(
         |(arrivals_per_second, finished_per_second, lag_before, lag, ready, p99)| Load {
