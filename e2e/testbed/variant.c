@@ -16,8 +16,11 @@ int main(int argc, char **argv) {
     const char *fault = getenv("FAULT");
     (void)argc;
     if (fault && !strcmp(fault, "crash")) return 1;
-    // Ready, and slow: each transaction waits for company that does not come.
-    if (fault && !strcmp(fault, "slow")) setenv("KPAY_COMMIT_LINGER_MS", "400", 1);
+    // Ready, and slow: it commits every 400 ms.
+    if (fault && !strcmp(fault, "slow")) {
+        setenv("KPAY_COMMIT_INTERVAL_MS", "400", 1);
+        setenv("KPAY_COMMIT_LINGER_MS", "400", 1);
+    }
     // Ready, and refuses all: the accounts are told of a rule of their own.
     if (fault && !strcmp(fault, "reject") && runs(argv, "account"))
         setenv("KPAY_PHASE_SOURCE", "file:/etc/kpay/reject.yaml", 1);

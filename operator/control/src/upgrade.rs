@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::differ::stable_hash;
 use crate::names::{Component, RESTART_ANNOTATION};
 
+/// For how long payments are watched before anything moves, in milliseconds: as far as their figures reach back.
+const PREFLIGHT_MS: i64 = 10_000;
+
 mod gate;
 
 pub use gate::Settings;
@@ -112,19 +115,19 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn begin(&self) -> (Release, Option<UpgradeStatus>) {
         let changes = |c: &Component| revision(self.stable, *c) != revision(self.desired, *c);
-        let mut steps: Vec<UpgradeStep> = ORDER
+        let steps: Vec<UpgradeStep> = ORDER
             .into_iter()
             .filter(changes)
             .map(|c| UpgradeStep { workload: c.to_string(), ..UpgradeStep::default() })
             .collect();
-        let Some(first) = steps.first_mut() else { return (self.desired.clone(), None) };
-        self.start(first);
+        if steps.is_empty() {
+            return (self.desired.clone(), None);
+        }
         let up = UpgradeStatus {
             state: UpgradeState::Rolling,
             to: self.desired.clone(),
             changes: differences(&json!(self.stable), &json!(self.desired), ""),
             steps,
-            before: self.seen.figures.filter(|_| self.seen.running).cloned(),
             since: Some(self.now.clone()),
             ..UpgradeStatus::default()
         };
@@ -136,8 +139,24 @@ impl Machine<'_> {
         step.since = Some(self.now.clone());
     }
 
+    /// One look at how payments go before anything moves: their figures reach back ten seconds. Whether it can begin.
+    fn preflight(&self, up: &mut UpgradeStatus) -> bool {
+        let watched = self.passed(up.since.as_ref());
+        up.before = self.seen.figures.filter(|_| self.seen.running).cloned();
+        let known = up.before.is_some() && watched >= PREFLIGHT_MS;
+        known || !self.seen.running || watched >= self.settings.inconclusive_after_ms
+    }
+
     /// One look at the step that is under way.
     fn roll(&self, mut up: UpgradeStatus) -> (Release, Option<UpgradeStatus>) {
+        if up.steps.iter().all(|step| step.state == StepState::Planned) {
+            if self.preflight(&mut up)
+                && let Some(first) = up.steps.first_mut()
+            {
+                self.start(first);
+            }
+            return (self.stable.clone(), Some(up));
+        }
         let under_way =
             |step: &&mut UpgradeStep| matches!(step.state, StepState::Rolling | StepState::Verifying);
         let before = up.before.clone();

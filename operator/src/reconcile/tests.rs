@@ -456,6 +456,9 @@ async fn a_new_image_is_planned_first_and_goes_one_workload_after_the_other() {
     world.running().await;
     world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["image"] =
         json!({"tag": "2"});
+    // The pods here tell no figures, and nobody waits for them.
+    world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["upgrade"] =
+        json!({"inconclusiveAfter": "1ms"});
     let writes = world.reconcile().await;
     let workload = |write: &&String| write.contains("/statefulsets/") || write.contains("/deployments/");
     assert_eq!(
@@ -469,6 +472,8 @@ async fn a_new_image_is_planned_first_and_goes_one_workload_after_the_other() {
         (&[r#"image: "kpay:1" → "kpay:2""#.to_owned()][..], 4)
     );
     world.restart_quietly();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    world.reconcile().await;
     let writes = world.reconcile().await;
     let touched: Vec<&String> = writes.iter().filter(workload).collect();
     assert_eq!(touched, ["PATCH /apis/apps/v1/namespaces/default/statefulsets/payments-confirmed"]);
