@@ -20,7 +20,7 @@ pub struct Upgrade {
     #[serde(default = "defaults::step_timeout")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h)$"))]
     pub step_timeout: String,
-    /// For how long payments are watched after each workload, while the pipeline is Running. The figures are those of
+    /// For how long payments are watched before the first and after each workload, while the pipeline is Running. The figures are those of
     /// the last ten seconds, so no less than `12s`. Default `15s`.
     #[serde(default = "defaults::verify")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h)$"))]

@@ -58,7 +58,8 @@ fn up_and_down(world: &mut World) -> anyhow::Result<()> {
                 let body = payment(&id, &from, &format!("acct-{:06}", (number + 1) % 20), 1);
                 let asked = Instant::now();
                 let answer = gateway.post_patiently("/v1/payments", &body, Some(30))?;
-                ensure!(answer.text("status") == "confirmed", "{answer:?}");
+                // Without an outcome within the wait the audit asks for it.
+                ensure!(["accepted", "confirmed"].contains(&answer.text("status")), "{answer:?}");
                 slowest = slowest.max(asked.elapsed());
                 rest.push(id);
             }

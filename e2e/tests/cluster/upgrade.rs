@@ -42,7 +42,7 @@ fn images(world: &World) -> anyhow::Result<Vec<String>> {
 #[test]
 fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::Result<()> {
     let _turn = turn();
-    let spec = json!({"upgrade": {"verify": "12s"}, "processors": {"account": {"replicas": 1}}});
+    let spec = json!({"upgrade": {"verify": "13s"}, "processors": {"account": {"replicas": 1}}});
     let mut world = World::start_with("upgrade", ACCOUNTS, &spec)?;
     let mut appender = world.another_appender()?;
     let stop = AtomicBool::new(false);
@@ -67,7 +67,7 @@ fn releases(world: &World) -> anyhow::Result<()> {
 
     for (fault, step, word) in [
         ("crash", "confirmed: ", "CrashLoopBackOff"),
-        ("slow", "confirmed: ", "p99"),
+        ("slow", "account: ", "p99"),
         ("letters", "confirmed: ", "dead letters"),
         ("reject", "account: ", "% rejected"),
     ] {

@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 use crate::differ::stable_hash;
 use crate::names::{Component, RESTART_ANNOTATION};
 
-/// For how long payments are watched before anything moves, in milliseconds: as far as their figures reach back.
-const PREFLIGHT_MS: i64 = 10_000;
-
 mod gate;
 
 pub use gate::Settings;
@@ -139,11 +136,11 @@ impl Machine<'_> {
         step.since = Some(self.now.clone());
     }
 
-    /// One look at how payments go before anything moves: their figures reach back ten seconds. Whether it can begin.
+    /// One look at how payments go before anything moves, for as long as after each step. Whether it can begin.
     fn preflight(&self, up: &mut UpgradeStatus) -> bool {
         let watched = self.passed(up.since.as_ref());
         up.before = self.seen.figures.filter(|_| self.seen.running).cloned();
-        let known = up.before.is_some() && watched >= PREFLIGHT_MS;
+        let known = up.before.is_some() && watched >= self.settings.verify_ms;
         known || !self.seen.running || watched >= self.settings.inconclusive_after_ms
     }
 

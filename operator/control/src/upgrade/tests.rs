@@ -276,7 +276,7 @@ fn while_paused_only_readiness_counts() {
 fn a_new_spec_on_the_way_starts_from_what_was_good() {
     let mut world = World::new();
     world.desired = of("v2");
-    world.run(35);
+    world.run(40);
     assert_eq!(world.images(), ["v2", "v2", "v1", "v1"]);
     world.desired = of("v3");
     world.step();
