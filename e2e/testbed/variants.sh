@@ -7,16 +7,8 @@ name=$1 out=$2 layer=$3
 shift 3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$layer/usr/local/bin" "$layer/etc/kpay"
+mkdir -p "$layer/usr/local/bin"
 gcc -static -Os -Wall -Wextra -Werror -s -o "$layer/usr/local/bin/variant" "$here/variant.c"
-cat > "$layer/etc/kpay/reject.yaml" <<'YAML'
-apiVersion: kpay.dev/v1alpha1
-kind: PaymentPipeline
-metadata: {name: reject, namespace: default}
-spec:
-  kafka: {bootstrapServers: "unused:9092"}
-  rules: [{name: reject-all, when: "true", action: Reject}]
-YAML
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -C "$layer" -cf "$work/layer.tar" .
 digest=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
 case $(uname -m) in aarch64) arch=arm64 ;; *) arch=amd64 ;; esac

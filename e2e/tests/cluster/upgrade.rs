@@ -1,4 +1,4 @@
-//! New releases under load: a good one goes through and back without a loss, and each kind of bad one is taken back.
+//! New releases under load: a good one goes through, and one that crashes and one that is slow are taken back, without a loss.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,6 @@ use crate::live::flow;
 use crate::world::{World, turn};
 
 const ACCOUNTS: u64 = 20;
-const WORKLOADS: [&str; 4] = ["gateway", "inflight", "account", "confirmed"];
 
 /// A release of `e2e/testbed/variants.sh`.
 fn release(fault: &str) -> Value {
@@ -54,8 +53,10 @@ fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::
         ended.and(sent)
     })?;
     world.ids.extend(sent);
+    // The gateway's pod has another address now, and its Service the same.
+    world.find_gateway()?;
     let report = world.audit_with_rest()?;
-    assert!(!report.letters.is_empty(), "one of the releases wrote dead letters");
+    assert!(report.letters.is_empty(), "{:?}", report.letters);
     Ok(())
 }
 
@@ -65,12 +66,7 @@ fn releases(world: &World) -> anyhow::Result<()> {
     ensure!(steps == ["confirmed", "account", "inflight", "gateway"], "{steps:?}");
     ensure!(images(world)? == ["localhost/kpay-variant:none"], "{:?}", images(world)?);
 
-    for (fault, step, word) in [
-        ("crash", "confirmed: ", "CrashLoopBackOff"),
-        ("slow", "account: ", "p99"),
-        ("letters", "confirmed: ", "dead letters"),
-        ("reject", "account: ", "% rejected"),
-    ] {
+    for (fault, step, word) in [("crash", "confirmed: ", "CrashLoopBackOff"), ("slow", "account: ", "p99")] {
         let up = upgrade(world, &release(fault), &format!(":{fault}"), UpgradeState::RolledBack)?;
         let failed = up.failed.unwrap_or_default();
         println!("{fault}: {failed}");
@@ -86,11 +82,5 @@ fn releases(world: &World) -> anyhow::Result<()> {
         let tag = spec.image.and_then(|image| image.tag);
         ensure!(tag.as_deref() == Some(fault), "the spec is as it was written: {tag:?}");
     }
-    // A change of one workload replaces that alone.
-    let more = json!({"image": {"tag": "none"}, "processors": {"confirmed": {"workers": 2}}});
-    let up = upgrade(world, &more, ":none", UpgradeState::Succeeded)?;
-    ensure!(up.changes == ["processors.confirmed.workers: 1 → 2"], "{:?}", up.changes);
-    let ready = world.status()?.processors;
-    ensure!(WORKLOADS.iter().all(|name| ready[*name].ready == ready[*name].desired), "{ready:?}");
     Ok(())
 }

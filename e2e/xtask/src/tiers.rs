@@ -206,7 +206,7 @@ fn cluster(context: &Context) -> Result<String> {
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_cluster(instance)?;
     let images = up::host_images(instance, None)?;
-    up::host_variants(instance, &["none", "crash", "reject", "slow", "letters"])?;
+    up::host_variants(instance, &["none", "crash", "slow"])?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     guarded()?;
