@@ -140,6 +140,16 @@ pub enum UpgradeState {
     RolledBack,
 }
 
+impl UpgradeState {
+    /// Whether pods are being replaced.
+    pub fn is_under_way(self) -> bool {
+        match self {
+            Self::Rolling | Self::RollingBack => true,
+            Self::Succeeded | Self::RolledBack => false,
+        }
+    }
+}
+
 /// One workload on its way.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -179,6 +189,21 @@ pub enum StepState {
     Inconclusive,
     /// It did not pass.
     Failed,
+}
+
+impl StepState {
+    /// Whether it has begun and not ended.
+    pub fn is_under_way(self) -> bool {
+        match self {
+            Self::Rolling | Self::Verifying => true,
+            Self::Planned | Self::Passed | Self::Inconclusive | Self::Failed => false,
+        }
+    }
+
+    /// Whether nothing follows.
+    pub fn is_final(self) -> bool {
+        self != Self::Planned && !self.is_under_way()
+    }
 }
 
 /// How payments went over the last ten seconds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 use kpay_control::build::DesiredObjects;
 use kpay_control::drain::{Blocker, Evidence, prove};
-use kpay_control::names::{COMPONENT_LABEL, Component, workload};
+use kpay_control::names::{Component, workload};
 use kpay_control::report::{Reports, answered};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::{PaymentPipelineStatus, Phase, WorkloadReport};
@@ -14,7 +14,7 @@ use kube::ResourceExt;
 
 use crate::broker::Brokers;
 use crate::observe::Observed;
-use crate::pods::is_live;
+use crate::pods::{is_live, is_of};
 use crate::topics;
 
 /// How the workloads stand against what is wanted.
@@ -49,12 +49,10 @@ pub fn evidence(
     observed: &Observed,
     reports: Reports,
 ) -> Evidence {
-    let mut expected: BTreeSet<String> = observed
-        .pods
-        .iter()
-        .filter(|pod| is_live(pod) && !generates(pod))
-        .map(ResourceExt::name_any)
-        .collect();
+    // The generator only sends: it holds no payments, so that the proof needs no word of it.
+    let speaks = |pod: &&Pod| is_live(pod) && !is_of(pod, Component::Generator);
+    let mut expected: BTreeSet<String> =
+        observed.pods.iter().filter(speaks).map(ResourceExt::name_any).collect();
     for stage in Component::STAGES {
         let name = workload(&pipeline.name, stage);
         expected.extend((0..pipeline.replicas(stage)).map(|ordinal| format!("{name}-{ordinal}")));
@@ -66,11 +64,6 @@ pub fn evidence(
         partitions: Component::STAGES.map(|stage| (stage, pipeline.partitions(stage))).into(),
         groups: BTreeMap::new(),
     }
-}
-
-/// Whether a pod only sends: it holds no payments, so that the proof needs no word of it.
-fn generates(pod: &Pod) -> bool {
-    pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == Component::Generator.as_str())
 }
 
 /// Whether each partition of the stages that count was reported once.

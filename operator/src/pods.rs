@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
-use kpay_control::names::CONTROL_PORT;
+use kpay_control::names::{COMPONENT_LABEL, CONTROL_PORT, Component};
 use kpay_control::report::{ControlReport, NoReport, Reports};
 use kube::ResourceExt;
 use serde_json::Value;
@@ -87,4 +87,9 @@ async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, NoReport> {
 pub fn is_live(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Whether a pod is of this kind.
+pub fn is_of(pod: &Pod, component: Component) -> bool {
+    pod.labels().get(COMPONENT_LABEL).is_some_and(|label| label == component.as_str())
 }

@@ -170,9 +170,9 @@ fn pause_after(
     pipeline: &ValidatedPipeline,
 ) -> Duration {
     // What was decided is carried out once it is written.
-    let decided = status.autoscaling.iter().any(|(stage, scaling)| {
-        let of = |component: &Component| component.as_str() == stage;
-        Component::STAGES.iter().find(|c| of(c)).is_some_and(|c| pipeline.replicas(*c) != scaling.replicas)
+    let decided = Component::STAGES.into_iter().any(|stage| {
+        let scaling = status.autoscaling.get(stage.as_str());
+        scaling.is_some_and(|scaling| scaling.replicas != pipeline.replicas(stage))
     });
     let native = pipeline.autoscaling.is_some_and(|settings| settings.mode == AutoscalingMode::Native);
     let busy = pipeline.autoscaling.is_some()

@@ -50,7 +50,7 @@ pub async fn write_status(
     announce_scaling(resource, old, &new, context).await;
     announce_upgrade(resource, old.upgrade.as_ref(), new.upgrade.as_ref(), context).await;
     if let Some(transition) = transition {
-        announce(resource, old.phase, transition, new.epoch, context).await;
+        announce_phase(resource, old.phase, transition, new.epoch, context).await;
     }
     Ok(())
 }
@@ -62,22 +62,13 @@ async fn announce_scaling(
     new: &PaymentPipelineStatus,
     context: &Context,
 ) {
-    for (stage, scaling) in &new.autoscaling {
+    for (stage, StageScaling { replicas, reason, message, .. }) in &new.autoscaling {
         let Some(before) = old.autoscaling.get(stage).map(|before| before.replicas) else { continue };
-        if before == scaling.replicas {
-            continue;
+        if before != *replicas {
+            let note = format!("{stage} {before} → {replicas}: {message}");
+            tracing::info!(pipeline = resource.name_any(), note, reason, "replicas");
+            announce(resource, EventType::Normal, "Scale", reason, note, context).await;
         }
-        let StageScaling { replicas, reason, message, .. } = scaling;
-        let note = format!("{stage} {before} → {replicas}: {message}");
-        tracing::info!(pipeline = resource.name_any(), note, reason, "replicas");
-        let event = Event {
-            type_: EventType::Normal,
-            reason: reason.clone(),
-            note: Some(note),
-            action: "Scale".to_owned(),
-            secondary: None,
-        };
-        publish(resource, event, context).await;
     }
 }
 
@@ -88,40 +79,37 @@ async fn announce_upgrade(
     new: Option<&UpgradeStatus>,
     context: &Context,
 ) {
+    use EventType::{Normal, Warning};
     let Some(new) = new else { return };
     let same = old.filter(|old| old.since == new.since);
     let mut told = Vec::new();
     for (number, step) in new.steps.iter().enumerate() {
         let before = same.and_then(|old| old.steps.get(number)).map(|step| step.state);
-        let ended = matches!(step.state, StepState::Passed | StepState::Inconclusive | StepState::Failed);
-        if ended && before != Some(step.state) {
-            let note = format!("{} {:?}: {}", step.workload, step.state, step.evidence);
-            told.push(("UpgradeStep", step.state == StepState::Failed, note));
+        if step.state.is_final() && before != Some(step.state) {
+            let kind = if step.state == StepState::Failed { Warning } else { Normal };
+            told.push((
+                kind,
+                "UpgradeStep",
+                format!("{} {:?}: {}", step.workload, step.state, step.evidence),
+            ));
         }
     }
     if same.map(|old| old.state) != Some(new.state) {
         let failed = new.failed.clone().unwrap_or_default();
         told.push(match new.state {
-            UpgradeState::Rolling => ("UpgradeStarted", false, new.changes.join("; ")),
-            UpgradeState::Succeeded => ("UpgradeSucceeded", false, format!("{} steps", new.steps.len())),
-            UpgradeState::RollingBack => ("UpgradeFailed", true, failed),
-            UpgradeState::RolledBack => ("UpgradeRolledBack", true, failed),
+            UpgradeState::Rolling => (Normal, "UpgradeStarted", new.changes.join("; ")),
+            UpgradeState::Succeeded => (Normal, "UpgradeSucceeded", format!("{} steps", new.steps.len())),
+            UpgradeState::RollingBack => (Warning, "UpgradeFailed", failed),
+            UpgradeState::RolledBack => (Warning, "UpgradeRolledBack", failed),
         });
     }
-    for (reason, warns, note) in told {
+    for (kind, reason, note) in told {
         tracing::info!(pipeline = resource.name_any(), reason, note, "upgrade");
-        let event = Event {
-            type_: if warns { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
-            note: Some(note.chars().take(NOTE_CHARS_MAX).collect()),
-            action: "Upgrade".to_owned(),
-            secondary: None,
-        };
-        publish(resource, event, context).await;
+        announce(resource, kind, "Upgrade", reason, note, context).await;
     }
 }
 
-async fn announce(
+async fn announce_phase(
     resource: &PaymentPipeline,
     from: Option<Phase>,
     transition: Transition,
@@ -130,19 +118,28 @@ async fn announce(
 ) {
     let from = from.map_or("nothing", Phase::as_str);
     let note = format!("{from} → {}, epoch {epoch}", transition.to);
-    tracing::info!(pipeline = resource.name_any(), note, reason = transition.reason.as_str(), "phase");
-    let event = Event {
-        type_: if transition.to == Phase::Failed { EventType::Warning } else { EventType::Normal },
-        reason: transition.reason.as_str().to_owned(),
-        note: Some(note),
-        action: transition.to.as_str().to_owned(),
-        secondary: None,
-    };
-    publish(resource, event, context).await;
+    let reason = transition.reason.as_str();
+    tracing::info!(pipeline = resource.name_any(), note, reason, "phase");
+    let kind = if transition.to == Phase::Failed { EventType::Warning } else { EventType::Normal };
+    announce(resource, kind, transition.to.as_str(), reason, note, context).await;
 }
 
-/// The status is written; an Event that is lost changes nothing.
-async fn publish(resource: &PaymentPipeline, event: Event, context: &Context) {
+/// Writes an Event. The status is written; an Event that is lost changes nothing.
+async fn announce(
+    resource: &PaymentPipeline,
+    kind: EventType,
+    action: &str,
+    reason: &str,
+    note: String,
+    context: &Context,
+) {
+    let event = Event {
+        type_: kind,
+        reason: reason.to_owned(),
+        note: Some(note.chars().take(NOTE_CHARS_MAX).collect()),
+        action: action.to_owned(),
+        secondary: None,
+    };
     if let Err(error) = context.recorder.publish(&event, &resource.object_ref(&())).await {
         tracing::warn!(%error, "no Event");
     }

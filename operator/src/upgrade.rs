@@ -1,17 +1,19 @@
 //! How far the pods of a change are, and how payments go meanwhile. Only reads; what follows from it is
 //! `kpay_control::upgrade`.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kpay_control::names::{COMPONENT_LABEL, Component, RELEASE_ANNOTATION, workload};
-use kpay_control::report::{Reports, figures, in_flight};
+use kpay_control::build::DesiredObjects;
+use kpay_control::names::{Component, RELEASE_ANNOTATION, workload};
+use kpay_control::report::{Reports, figures, in_flight, rounded};
 use kpay_control::upgrade::{self, Rollout, Seen};
 use kpay_control::validate::ValidatedPipeline;
-use kpay_crds::{PaymentPipelineStatus, Phase, Release, UpgradeFigures, UpgradeState, UpgradeStatus};
+use kpay_crds::{PaymentPipelineStatus, Phase, Release, UpgradeFigures, UpgradeStatus};
 use kube::ResourceExt;
 
 use crate::context::Context;
 use crate::observe::Observed;
+use crate::pods::is_of;
 use crate::topics;
 
 /// Why a container waits that does not start by itself.
@@ -36,13 +38,9 @@ pub async fn decide(
     now: &Time,
     context: &Context,
 ) -> (Release, Option<UpgradeStatus>) {
-    let changes = status.release.as_ref().is_some_and(|release| *release != pipeline.release);
     let running = status.phase == Some(Phase::Running);
-    let figures = if running && (changes || under_way(status)) {
-        figures_of(pipeline, reports, context).await
-    } else {
-        None
-    };
+    let figures =
+        if running && upgrade::watches(status) { figures_of(pipeline, reports, context).await } else { None };
     let rollout = |component| rollout(pipeline, component, observed);
     let seen = Seen {
         rollout: &rollout,
@@ -56,8 +54,7 @@ pub async fn decide(
 
 /// Whether pods are being replaced.
 pub fn under_way(status: &PaymentPipelineStatus) -> bool {
-    let state = status.upgrade.as_ref().map(|up| up.state);
-    matches!(state, Some(UpgradeState::Rolling | UpgradeState::RollingBack))
+    status.upgrade.as_ref().is_some_and(|up| up.state.is_under_way())
 }
 
 async fn figures_of(
@@ -69,36 +66,53 @@ async fn figures_of(
     let share = if told.per_second > 0.0 { told.rejected_per_second / told.per_second } else { 0.0 };
     Some(UpgradeFigures {
         per_second: told.per_second,
-        rejected_percent: (share * 1_000.0).round() / 10.0,
+        rejected_percent: rounded(share * 100.0),
         latency_p99_ms: told.latency_p99_ms,
         dead_letters: topics::dead_letters(&context.brokers, pipeline).await,
     })
 }
 
+/// What a Deployment and a `StatefulSet` both tell of their pods.
+struct Workload<'a> {
+    template: &'a PodTemplateSpec,
+    wanted: Option<i32>,
+    /// All, those of the newest template, and those that are ready.
+    counts: [Option<i32>; 3],
+    observed_generation: Option<i64>,
+    generation: Option<i64>,
+}
+
+fn find<'a>(live: &'a DesiredObjects, name: &str, component: Component) -> Option<Workload<'a>> {
+    if component == Component::Gateway {
+        let found = live.deployments.iter().find(|found| found.name_any() == name)?;
+        let (spec, status) = (found.spec.as_ref()?, found.status.as_ref());
+        return Some(Workload {
+            template: &spec.template,
+            wanted: spec.replicas,
+            counts: status.map_or([None; 3], |s| [s.replicas, s.updated_replicas, s.ready_replicas]),
+            observed_generation: status.and_then(|s| s.observed_generation),
+            generation: found.metadata.generation,
+        });
+    }
+    let found = live.stateful_sets.iter().find(|found| found.name_any() == name)?;
+    let (spec, status) = (found.spec.as_ref()?, found.status.as_ref());
+    Some(Workload {
+        template: &spec.template,
+        wanted: spec.replicas,
+        counts: status.map_or([None; 3], |s| [Some(s.replicas), s.updated_replicas, s.ready_replicas]),
+        observed_generation: status.and_then(|s| s.observed_generation),
+        generation: found.metadata.generation,
+    })
+}
+
 fn rollout(pipeline: &ValidatedPipeline, component: Component, observed: &Observed) -> Rollout {
     let name = workload(&pipeline.name, component);
-    let objects = &observed.objects;
-    let found = if component == Component::Gateway {
-        objects.deployments.iter().find(|found| found.name_any() == name).map(|found| {
-            let (spec, status) =
-                (found.spec.clone().unwrap_or_default(), found.status.clone().unwrap_or_default());
-            let counts = [status.replicas, status.updated_replicas, status.ready_replicas];
-            let followed = status.observed_generation == found.metadata.generation;
-            (spec.template, spec.replicas, counts, followed)
-        })
-    } else {
-        objects.stateful_sets.iter().find(|found| found.name_any() == name).map(|found| {
-            let (spec, status) =
-                (found.spec.clone().unwrap_or_default(), found.status.clone().unwrap_or_default());
-            let counts = [Some(status.replicas), status.updated_replicas, status.ready_replicas];
-            let followed = status.observed_generation == found.metadata.generation;
-            (spec.template, spec.replicas, counts, followed)
-        })
-    };
-    let Some((template, wanted, counts, followed)) = found else { return Rollout::default() };
-    let annotations = template.metadata.and_then(|metadata| metadata.annotations).unwrap_or_default();
-    let revision = annotations.get(RELEASE_ANNOTATION).cloned().unwrap_or_default();
-    let (wanted, [all, updated, ready]) = (wanted.unwrap_or(1), counts.map(|count| count.unwrap_or(0)));
+    let Some(found) = find(&observed.objects, &name, component) else { return Rollout::default() };
+    let annotations = found.template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+    let revision = annotations.and_then(|all| all.get(RELEASE_ANNOTATION)).cloned().unwrap_or_default();
+    let (wanted, [all, updated, ready]) =
+        (found.wanted.unwrap_or(1), found.counts.map(Option::unwrap_or_default));
+    let followed = found.observed_generation == found.generation;
     Rollout {
         done: followed && all == wanted && updated == wanted && ready == wanted,
         trouble: trouble(&revision, component, &observed.pods),
@@ -110,7 +124,7 @@ fn rollout(pipeline: &ValidatedPipeline, component: Component, observed: &Observ
 /// The first pod of a revision that does not start.
 fn trouble(revision: &str, component: Component, pods: &[Pod]) -> Option<String> {
     let ours = |pod: &&Pod| {
-        pod.labels().get(COMPONENT_LABEL).is_some_and(|label| label == component.as_str())
+        is_of(pod, component)
             && pod.annotations().get(RELEASE_ANNOTATION).is_some_and(|found| found == revision)
     };
     pods.iter().filter(ours).find_map(|pod| Some(format!("pod {}: {}", pod.name_any(), stuck(pod)?)))

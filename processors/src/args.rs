@@ -34,6 +34,19 @@ pub enum Command {
     Generator(PodArgs),
     /// Run a whole pipeline in this process, on a log of its own.
     Local(LocalArgs),
+    /// Ask a gateway.
+    #[command(flatten)]
+    Ask(Ask),
+    /// Write the completions of a shell to stdout.
+    Completions {
+        /// Which one.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What is asked of a gateway.
+#[derive(Debug, Subcommand)]
+pub enum Ask {
     /// Make a payment and wait for its outcome.
     Pay(PayArgs),
     /// Look at a payment, pay it back, decide on one that is held.
@@ -53,11 +66,6 @@ pub enum Command {
     Dlq(DlqCommand),
     /// Send payments at a rate, to a gateway or straight to the topic.
     Generate(Box<GenerateArgs>),
-    /// Write the completions of a shell to stdout.
-    Completions {
-        /// Which one.
-        shell: clap_complete::Shell,
-    },
 }
 
 /// The whole pipeline in one process.

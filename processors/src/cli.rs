@@ -36,7 +36,7 @@ use self::args::{ClientArgs, Output};
 use self::client::Gateway;
 use self::exit::{CliError, Exit};
 use self::print::{Printer, plain};
-use crate::args::{Cli, Command};
+use crate::args::{Ask, Cli, Command};
 
 /// What a command works with.
 struct Context {
@@ -58,37 +58,31 @@ pub async fn run(client: &ClientArgs, command: &Command) -> Option<Exit> {
 }
 
 async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit, CliError>> {
-    if let Command::Completions { shell } = command {
-        // Not to stdout: its end would be a panic there.
-        let mut script = Vec::new();
-        clap_complete::generate(*shell, &mut Cli::command(), "kpay", &mut script);
-        return Some(io::stdout().write_all(&script).map(|()| Exit::Done).map_err(Into::into));
-    }
-    let asks = !matches!(command, Command::Run(_) | Command::Gateway(_) | Command::Local(_));
-    if !asks {
-        return None;
-    }
-    let context = match Gateway::open(&client.gateway, client.namespace.as_deref()).await {
-        Ok(gateway) => Context { gateway, printer: Printer::new(client.output) },
-        Err(error) => return Some(Err(error)),
-    };
-    Some(match command {
-        Command::Run(_)
-        | Command::Gateway(_)
-        | Command::Generator(_)
-        | Command::Local(_)
-        | Command::Completions { .. } => {
-            return None;
+    match command {
+        Command::Run(_) | Command::Gateway(_) | Command::Generator(_) | Command::Local(_) => None,
+        Command::Ask(asked) => Some(ask(client, asked).await),
+        Command::Completions { shell } => {
+            // Not to stdout: its end would be a panic there.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "kpay", &mut script);
+            Some(io::stdout().write_all(&script).map(|()| Exit::Done).map_err(Into::into))
         }
-        Command::Pay(args) => payments::pay(&context, args).await,
-        Command::Payment(command) => payments::run(&context, command).await,
-        Command::Account(command) => accounts::run(&context, command).await,
-        Command::Status => pipeline::status(&context).await,
-        Command::Pause(args) => pipeline::pause(&context, args).await,
-        Command::Resume => pipeline::resume(&context).await,
-        Command::Dlq(command) => letters::run(&context, command).await,
-        Command::Generate(args) => generate::run(&context, args).await,
-    })
+    }
+}
+
+async fn ask(client: &ClientArgs, asked: &Ask) -> Result<Exit, CliError> {
+    let gateway = Gateway::open(&client.gateway, client.namespace.as_deref()).await?;
+    let context = Context { gateway, printer: Printer::new(client.output) };
+    match asked {
+        Ask::Pay(args) => payments::pay(&context, args).await,
+        Ask::Payment(command) => payments::run(&context, command).await,
+        Ask::Account(command) => accounts::run(&context, command).await,
+        Ask::Status => pipeline::status(&context).await,
+        Ask::Pause(args) => pipeline::pause(&context, args).await,
+        Ask::Resume => pipeline::resume(&context).await,
+        Ask::Dlq(command) => letters::run(&context, command).await,
+        Ask::Generate(args) => generate::run(&context, args).await,
+    }
 }
 
 fn tell(error: &CliError, output: Output) {

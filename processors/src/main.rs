@@ -49,7 +49,7 @@ fn log(command: &Command) {
         Command::Generator(args) => &args.log,
         Command::Local(args) => &args.log,
         // Their errors are their answer.
-        _ => return,
+        Command::Ask(_) | Command::Completions { .. } => return,
     };
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
@@ -89,7 +89,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Local(args) => local::run(args, shutdown).await,
         // Carried out by `cli::run`.
-        _ => Ok(()),
+        Command::Ask(_) | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -35,7 +35,8 @@ fn rules_and_limits_change_while_payments_flow_and_are_kept_to_the_payment() -> 
     let spec = json!({"topics": by_the_broker, "processors": {"inflight": {"replicas": 2}}});
     let mut world = World::start_with("live", ACCOUNTS, &spec)?;
     let pods = world.incarnations()?;
-    rules_change_while_payments_flow(&mut world)?;
+    while_payments_flow(&mut world, ACCOUNTS, change_rules)?;
+    world.finish()?;
     let payer = "one-payer";
     world.open(payer, "USD", FUNDING)?;
     debits_beyond_the_limit(&mut world, payer)?;
@@ -65,11 +66,30 @@ fn of_run<'a>(report: &'a Report, run: &str) -> Vec<&'a Outcome> {
     report.outcomes.iter().filter(|(id, _)| id.starts_with(run)).map(|(_, outcome)| outcome).collect()
 }
 
-/// Payments between the accounts at 200 a second, until it is told to stop.
-pub(crate) fn flow(appender: &mut Appender, stop: &AtomicBool) -> anyhow::Result<Vec<String>> {
+/// Does something while payments flow between the first `accounts` accounts, at 200 a second.
+pub(crate) fn while_payments_flow(
+    world: &mut World,
+    accounts: u64,
+    work: impl FnOnce(&mut World) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut appender = world.another_appender()?;
+    let stop = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| -> anyhow::Result<Vec<String>> {
+        let flow = scope.spawn(|| flow(&mut appender, accounts, &stop));
+        let worked = work(world);
+        stop.store(true, Ordering::Relaxed);
+        let sent = flow.join().ok().context("the sender has panicked")?;
+        worked.and(sent)
+    })?;
+    world.ids.extend(sent);
+    Ok(())
+}
+
+/// Pays until it is told to stop.
+fn flow(appender: &mut Appender, accounts: u64, stop: &AtomicBool) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let intake = load::payment("flow", u64::try_from(ids.len())?, ACCOUNTS)?;
+        let intake = load::payment("flow", u64::try_from(ids.len())?, accounts)?;
         appender.append(&intake)?;
         ids.push(intake.id().as_str().to_owned());
         std::thread::sleep(Duration::from_millis(5));
@@ -121,20 +141,6 @@ impl Probe<'_> {
         }
         Ok(())
     }
-}
-
-fn rules_change_while_payments_flow(world: &mut World) -> anyhow::Result<()> {
-    let mut appender = world.another_appender()?;
-    let stop = AtomicBool::new(false);
-    let sent = std::thread::scope(|scope| -> anyhow::Result<Vec<String>> {
-        let flow = scope.spawn(|| flow(&mut appender, &stop));
-        let changed = change_rules(world);
-        stop.store(true, Ordering::Relaxed);
-        let sent = flow.join().ok().context("the sender has panicked")?;
-        changed.and(sent)
-    })?;
-    world.ids.extend(sent);
-    world.finish()
 }
 
 fn change_rules(world: &mut World) -> anyhow::Result<()> {

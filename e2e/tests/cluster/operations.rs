@@ -15,15 +15,22 @@ fn operations(world: &World) -> Api<PipelineOperation> {
     Api::namespaced(world.cluster.client.clone(), &world.namespace)
 }
 
-fn make(world: &World, name: &str, dry_run: bool) -> anyhow::Result<()> {
-    let operation: PipelineOperation = serde_json::from_value(json!({
+fn make(world: &World, name: &str, spec: &Value) -> anyhow::Result<()> {
+    let mut operation = json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
         "metadata": {"name": name, "namespace": world.namespace},
-        "spec": {"pipeline": NAME, "type": "ReplayDeadLetters", "reason": "a test", "by": "maria", "dryRun": dry_run,
-            "replayDeadLetters": {"code": "protobuf_invalid"}},
-    }))?;
+        "spec": spec,
+    });
+    operation["spec"]["pipeline"] = json!(NAME);
+    operation["spec"]["reason"] = json!("a test");
+    let operation: PipelineOperation = serde_json::from_value(operation)?;
     world.cluster.wait(operations(world).create(&PostParams::default(), &operation))?;
     Ok(())
+}
+
+fn replay(dry_run: bool) -> Value {
+    json!({"type": "ReplayDeadLetters", "by": "maria", "dryRun": dry_run,
+        "replayDeadLetters": {"code": "protobuf_invalid"}})
 }
 
 fn status(world: &World, name: &str) -> anyhow::Result<PipelineOperationStatus> {
@@ -51,13 +58,13 @@ fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> a
     world.appender.flush()?;
     world.rest.dead_letters(GARBAGE + 1)?;
 
-    make(&world, "dry", true)?;
+    make(&world, "dry", &replay(true))?;
     let dry = reach(&world, "dry", OperationPhase::Succeeded)?;
     assert_eq!(dry, (5, "5 dead letters would be replayed".to_owned()));
 
     world.desire("Paused")?;
     world.reach("Paused")?;
-    make(&world, "first", false)?;
+    make(&world, "first", &replay(false))?;
     let (_, waits) = reach(&world, "first", OperationPhase::Pending)?;
     assert!(waits.contains("Running; it is Paused"), "{waits}");
     world.desire("Running")?;
@@ -89,12 +96,7 @@ fn a_restart_replaces_every_pod_once_and_loses_nothing() -> anyhow::Result<()> {
     let quick = json!({"upgrade": {"verify": "1s", "inconclusiveAfter": "1s"}});
     let mut world = World::start_with("restart", 10, &quick)?;
     let before = world.incarnations()?;
-    let operation: PipelineOperation = serde_json::from_value(json!({
-        "apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
-        "metadata": {"name": "restart", "namespace": world.namespace},
-        "spec": {"pipeline": NAME, "type": "Restart", "reason": "a test"},
-    }))?;
-    world.cluster.wait(operations(&world).create(&PostParams::default(), &operation))?;
+    make(&world, "restart", &json!({"type": "Restart"}))?;
     for number in 0..200 {
         world.send(&load::payment("restarted", number, 10)?)?;
     }

@@ -8,7 +8,7 @@ use kpay_crds::PaymentPipelineStatus;
 use kpay_e2e::rest::payment;
 use serde_json::{Value, json};
 
-use crate::live::flow;
+use crate::live::while_payments_flow;
 use crate::world::{World, turn};
 
 const ACCOUNTS: u64 = 20;
@@ -24,16 +24,7 @@ fn stages_are_scaled_up_and_down_under_load_without_a_loss() -> anyhow::Result<(
         "slo": {"latencyP99": "1ms"},
     });
     let mut world = World::start_with("scaling", ACCOUNTS, &spec)?;
-    let mut appender = world.another_appender()?;
-    let stop = AtomicBool::new(false);
-    let sent = std::thread::scope(|scope| -> anyhow::Result<Vec<String>> {
-        let flow = scope.spawn(|| flow(&mut appender, &stop));
-        let scaled = up_and_down(&mut world);
-        stop.store(true, Ordering::Relaxed);
-        let sent = flow.join().ok().context("the sender has panicked")?;
-        scaled.and(sent)
-    })?;
-    world.ids.extend(sent);
+    while_payments_flow(&mut world, ACCOUNTS, up_and_down)?;
     let report = world.audit_with_rest()?;
     assert!(report.letters.is_empty(), "{:?}", report.letters);
     Ok(())

@@ -1,14 +1,12 @@
 //! New releases under load: a good one goes through, and one that crashes and one that is slow are taken back, without a loss.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kpay_crds::{UpgradeState, UpgradeStatus};
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
-use crate::live::flow;
+use crate::live::while_payments_flow;
 use crate::world::{World, turn};
 
 const ACCOUNTS: u64 = 20;
@@ -43,16 +41,7 @@ fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::
     let _turn = turn();
     let spec = json!({"upgrade": {"verify": "13s"}, "processors": {"account": {"replicas": 1}}});
     let mut world = World::start_with("upgrade", ACCOUNTS, &spec)?;
-    let mut appender = world.another_appender()?;
-    let stop = AtomicBool::new(false);
-    let sent = std::thread::scope(|scope| -> anyhow::Result<Vec<String>> {
-        let flow = scope.spawn(|| flow(&mut appender, &stop));
-        let ended = releases(&world);
-        stop.store(true, Ordering::Relaxed);
-        let sent = flow.join().ok().context("the sender has panicked")?;
-        ended.and(sent)
-    })?;
-    world.ids.extend(sent);
+    while_payments_flow(&mut world, ACCOUNTS, |world| releases(world))?;
     // The gateway's pod has another address now, and its Service the same.
     world.find_gateway()?;
     let report = world.audit_with_rest()?;

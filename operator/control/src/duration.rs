@@ -1,4 +1,6 @@
-//! Durations as they are written in a resource: `30s`, `5m`, `24h`, `7d`. Pure.
+//! Durations as they are written in a resource: `30s`, `5m`, `24h`, `7d`; and how long ago a time of its status is. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Milliseconds of a duration; `None` when it is not one or does not fit.
 pub fn parse_ms(text: &str) -> Option<i64> {
@@ -12,6 +14,11 @@ pub fn parse_ms(text: &str) -> Option<i64> {
         _ => return None,
     };
     digits.parse::<i64>().ok().filter(|n| *n > 0)?.checked_mul(unit_ms)
+}
+
+/// Milliseconds from `since` to `now`; negative for a time to come.
+pub fn elapsed_ms(since: &Time, now: &Time) -> i64 {
+    now.0.as_millisecond().saturating_sub(since.0.as_millisecond())
 }
 
 /// Milliseconds of a retention; `unlimited` is Kafka's −1.

@@ -170,6 +170,11 @@ pub fn figures(reports: &Reports) -> Option<Figures> {
     all
 }
 
+/// A figure as the status holds it: to one decimal.
+pub fn rounded(figure: f64) -> f64 {
+    if figure.is_finite() { (figure * 10.0).round() / 10.0 } else { 0.0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,9 +9,10 @@ use kpay_crds::{
 };
 
 use crate::drain::Blocker;
+use crate::duration::elapsed_ms;
 use crate::names::Component;
 use crate::phase::{Reason, Transition};
-use crate::report::{Reports, answered, figures, in_flight};
+use crate::report::{Reports, answered, figures, in_flight, rounded};
 
 /// The most blockers that a message lists; the rest is counted.
 const BLOCKERS_LISTED: usize = 5;
@@ -132,7 +133,7 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
 fn upgraded(upgrade: Option<&UpgradeStatus>) -> Verdict {
     let Some(up) = upgrade else { return Verdict::new(Some(true), "AsDeclared", "the pods are as declared") };
     let failed = up.failed.as_deref().unwrap_or_default();
-    let at = up.steps.iter().position(|step| matches!(step.state, StepState::Rolling | StepState::Verifying));
+    let at = up.steps.iter().position(|step| step.state.is_under_way());
     match up.state {
         UpgradeState::Succeeded => {
             Verdict::new(Some(true), "Succeeded", "the last change of the pods went well")
@@ -208,10 +209,6 @@ fn version(input: &Input<'_>) -> String {
     versions.sort_unstable();
     versions.dedup();
     if versions.is_empty() { input.image_tag.clone() } else { versions.join(",") }
-}
-
-fn rounded(figure: f64) -> f64 {
-    if figure.is_finite() { (figure * 10.0).round() / 10.0 } else { 0.0 }
 }
 
 /// Which of those workloads have fewer pods ready than they should.
@@ -317,7 +314,7 @@ pub fn late(status: &PaymentPipelineStatus, now: &Time, timeout_ms: i64) -> bool
     let Some(since) = status.phase_since.as_ref().filter(|_| status.phase == Some(Phase::Draining)) else {
         return false;
     };
-    now.0.as_millisecond().saturating_sub(since.0.as_millisecond()) > timeout_ms
+    elapsed_ms(since, now) > timeout_ms
 }
 
 /// Whether the drain that this generation of the spec asks for was given up.

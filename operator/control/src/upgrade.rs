@@ -1,15 +1,18 @@
 //! The step machine of a change of the pods: which release each workload's pods have, and what follows from what was seen
 //! of them. Pure; all that is remembered is in the status, where each step is written before it is carried out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpay_crds::{
-    PaymentPipeline, PaymentPipelineStatus, Release, ReleaseProcessor, StepState, UpgradeFigures,
-    UpgradeState, UpgradeStatus, UpgradeStep,
+    PaymentPipeline, PaymentPipelineStatus, Placement, Release, ReleaseProcessor, Resources, Stage,
+    StepState, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::differ::stable_hash;
+use crate::duration::elapsed_ms;
 use crate::names::{Component, RESTART_ANNOTATION};
 
 mod gate;
@@ -56,7 +59,7 @@ pub fn revision(release: &Release, component: Component) -> String {
 }
 
 fn common(release: &Release) -> Value {
-    json!(Release { processors: std::collections::BTreeMap::new(), ..release.clone() })
+    json!(Release { processors: BTreeMap::new(), ..release.clone() })
 }
 
 /// The release that a workload's pods have by what is written down.
@@ -99,6 +102,17 @@ pub fn decide(
         last if desired == stable => (stable.clone(), last.clone()),
         _ => machine.begin(),
     }
+}
+
+/// Whether how payments go decides what is written down next: before the first step, and once the pods of one are there.
+/// Only then does anybody have to be asked.
+pub fn watches(status: &PaymentPipelineStatus) -> bool {
+    let rolling = status.upgrade.as_ref().filter(|up| up.state == UpgradeState::Rolling);
+    rolling.is_some_and(|up| up.steps.iter().all(|step| step.state != StepState::Rolling))
+}
+
+fn component_of(step: &UpgradeStep) -> Option<Component> {
+    ORDER.into_iter().find(|component| component.as_str() == step.workload)
 }
 
 struct Machine<'a> {
@@ -154,10 +168,12 @@ impl Machine<'_> {
             }
             return (self.stable.clone(), Some(up));
         }
-        let under_way =
-            |step: &&mut UpgradeStep| matches!(step.state, StepState::Rolling | StepState::Verifying);
         let before = up.before.clone();
-        let ended = up.steps.iter_mut().find(under_way).map(|step| self.look(step, before.as_ref()));
+        let ended = up
+            .steps
+            .iter_mut()
+            .find(|step| step.state.is_under_way())
+            .map(|step| self.look(step, before.as_ref()));
         match ended {
             Some(Ok(false)) => (self.stable.clone(), Some(up)),
             Some(Err(why)) => (self.stable.clone(), Some(self.fail(up, &why))),
@@ -175,9 +191,7 @@ impl Machine<'_> {
 
     /// Whether the step has ended; an error says which gate it did not pass.
     fn look(&self, step: &mut UpgradeStep, before: Option<&UpgradeFigures>) -> Result<bool, String> {
-        let Some(component) = ORDER.into_iter().find(|c| c.as_str() == step.workload) else {
-            return Ok(true);
-        };
+        let Some(component) = component_of(step) else { return Ok(true) };
         let rollout = (self.seen.rollout)(component);
         let ours = rollout.revision == revision(self.desired, component);
         if let Some(trouble) = rollout.trouble.filter(|_| ours) {
@@ -228,15 +242,13 @@ impl Machine<'_> {
     }
 
     fn passed(&self, since: Option<&Time>) -> i64 {
-        since.map_or(0, |at| self.now.0.as_millisecond().saturating_sub(at.0.as_millisecond()))
+        since.map_or(0, |at| elapsed_ms(at, self.now))
     }
 
     /// Every workload goes back.
     fn fail(&self, mut up: UpgradeStatus, why: &str) -> UpgradeStatus {
-        let under_way =
-            |step: &&mut UpgradeStep| matches!(step.state, StepState::Rolling | StepState::Verifying);
         let mut failed = why.to_owned();
-        if let Some(step) = up.steps.iter_mut().find(under_way) {
+        if let Some(step) = up.steps.iter_mut().find(|step| step.state.is_under_way()) {
             step.state = StepState::Failed;
             step.until = Some(self.now.clone());
             why.clone_into(&mut step.evidence);
@@ -247,8 +259,7 @@ impl Machine<'_> {
 
     fn go_back(&self, up: UpgradeStatus) -> UpgradeStatus {
         let back = |step: &UpgradeStep| {
-            let component = ORDER.into_iter().find(|c| c.as_str() == step.workload);
-            component.is_none_or(|c| {
+            component_of(step).is_none_or(|c| {
                 let rollout = (self.seen.rollout)(c);
                 rollout.done && rollout.revision == revision(self.stable, c)
             })
@@ -265,7 +276,7 @@ fn differences(from: &Value, to: &Value, path: &str) -> Vec<String> {
     let place = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (from, to) {
         (Value::Object(old), Value::Object(new)) => {
-            let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             let of = |map: &serde_json::Map<String, Value>, key: &String| {
                 map.get(key).cloned().unwrap_or_default()
             };
@@ -284,19 +295,10 @@ pub fn release(
     idempotency_window_seconds: u32,
 ) -> Release {
     let spec = &resource.spec;
-    let stage = |stage: &kpay_crds::Stage| ReleaseProcessor {
-        workers: stage.workers,
-        resources: stage.resources.clone().unwrap_or_default(),
-        placement: stage.placement.clone().unwrap_or_default(),
-    };
+    let stage = |stage: &Stage| own(stage.workers, stage.resources.as_ref(), stage.placement.as_ref());
     let gateway = &spec.processors.gateway;
-    let gateway = ReleaseProcessor {
-        workers: 1,
-        resources: gateway.resources.clone().unwrap_or_default(),
-        placement: gateway.placement.clone().unwrap_or_default(),
-    };
     let processors = [
-        (Component::Gateway, gateway),
+        (Component::Gateway, own(1, gateway.resources.as_ref(), gateway.placement.as_ref())),
         (Component::Inflight, stage(&spec.processors.inflight)),
         (Component::Account, stage(&spec.processors.account)),
         (Component::Confirmed, stage(&spec.processors.confirmed)),
@@ -310,6 +312,15 @@ pub fn release(
         idempotency_window_seconds,
         restart: resource.annotations().get(RESTART_ANNOTATION).cloned(),
         processors: processors.into_iter().map(|(c, own)| (c.to_string(), own)).collect(),
+    }
+}
+
+/// What the pods of one workload have of their own.
+pub fn own(workers: i32, resources: Option<&Resources>, placement: Option<&Placement>) -> ReleaseProcessor {
+    ReleaseProcessor {
+        workers,
+        resources: resources.cloned().unwrap_or_default(),
+        placement: placement.cloned().unwrap_or_default(),
     }
 }
 

@@ -1,24 +1,25 @@
 //! From the raw spec to a `ValidatedPipeline`; past here nobody looks at the spec again. Pure.
 
+mod invalid;
+mod topics;
+
 use std::collections::BTreeMap;
 
 use kpay_crds::{
     AutoscalingMode, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline, PaymentPipelineSpec,
     PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
 };
-use kpay_domain::RuleError;
 
 use crate::autoscale;
-use crate::duration::{parse_ms, parse_retention_ms};
+use crate::duration::parse_ms;
 use crate::generator;
 use crate::names::{Component, TopicName};
 use crate::policy::{Terms, terms};
-use crate::upgrade::{self, release};
+use crate::upgrade::{self, own, release};
 
-const DAY_MS: i64 = 86_400_000;
-/// A dead letter is the record as it came, however large, and headers that tell of it; Kafka's own limit of 1 MiB
-/// for a record leaves no room for those.
-const DLQ_RECORD_BYTES_MAX: u32 = 2 * 1024 * 1024;
+pub use self::invalid::Invalid;
+pub use self::topics::DesiredTopic;
+use self::topics::topics;
 
 /// The image that is used where a pipeline names none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,17 +132,6 @@ impl ValidatedPipeline {
     }
 }
 
-/// What a topic should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DesiredTopic {
-    /// Number of partitions.
-    pub partitions: i32,
-    /// Copies of each.
-    pub replication: i32,
-    /// Settings that differ from the broker's.
-    pub config: BTreeMap<String, String>,
-}
-
 /// How a workload should run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
@@ -149,93 +139,6 @@ pub struct Workload {
     pub replicas: i32,
     /// The least, where the load decides: what the resource declares.
     pub least: i32,
-}
-
-/// What is wrong with a spec, by field, with what would be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// The resource has no namespace, so it did not come from an API server.
-    #[error("metadata.namespace: missing; a PaymentPipeline lives in a namespace")]
-    NoNamespace,
-    /// A duration that cannot be read.
-    #[error("spec.{field}: `{value}` is no duration; write a number with ms, s, m, h or d, such as 5m")]
-    Duration {
-        /// Path of the field.
-        field: &'static str,
-        /// What it holds.
-        value: String,
-    },
-    /// No currency.
-    #[error("spec.accounts.currency: `{value}` is no currency; write three letters such as USD")]
-    Currency {
-        /// What it holds.
-        value: String,
-    },
-    /// A floor above zero.
-    #[error("spec.accounts.overdraftFloor: {value}; 0, or the lowest balance in minor units such as -50000")]
-    OverdraftFloor {
-        /// What it holds.
-        value: i64,
-    },
-    /// A limit that lets nothing through.
-    #[error("spec.limits.{field}: {value}; must be {least} or more, or left out for no limit")]
-    TooLow {
-        /// Name of the field.
-        field: &'static str,
-        /// What it holds.
-        value: i64,
-        /// The least that it can be.
-        least: i64,
-    },
-    /// A generator that cannot run.
-    #[error("spec.processors.generator.{field}: {detail}")]
-    Generator {
-        /// Name of the field.
-        field: &'static str,
-        /// What would be right.
-        detail: String,
-    },
-    /// A rule that does not compile.
-    #[error("spec.rules[{index}].when: {0}", index = .0.index)]
-    Rule(RuleError),
-    /// A retention that cannot be read.
-    #[error(
-        "spec.topics.{topic}.retention: `{value}` is no duration; write a number with ms, s, m, h or d, or unlimited"
-    )]
-    Retention {
-        /// Name of the topic's field.
-        topic: &'static str,
-        /// What it holds.
-        value: String,
-    },
-    /// Ids would be forgotten before the window is over.
-    #[error(
-        "spec.topics.incoming.retention: shorter than spec.accounts.idempotencyWindow ({window}); make it at least that long"
-    )]
-    RetentionBelowWindow {
-        /// The window as it is written.
-        window: String,
-    },
-    /// A topic setting that kpay sets itself.
-    #[error(
-        "spec.topics.{topic}.config: `{key}` is set by kpay; remove it (for how long records are kept use `retention`)"
-    )]
-    ReservedConfig {
-        /// Name of the topic's field.
-        topic: &'static str,
-        /// The setting.
-        key: String,
-    },
-    /// Status and outcome would lie in different partitions.
-    #[error(
-        "spec.topics.confirmed.partitions: {confirmed}; must equal spec.topics.complete.partitions ({complete})"
-    )]
-    UnevenPartitions {
-        /// Of confirmed.
-        confirmed: i32,
-        /// Of complete.
-        complete: i32,
-    },
 }
 
 /// Checks everything and returns either all that the builders need or all that is wrong.
@@ -270,11 +173,11 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     Ok(ValidatedPipeline {
         desired: spec.desired_phase,
         release: release(resource, image, pull_policy.as_str(), idempotency_window_seconds),
-        generator: spec.processors.generator.as_ref().map(|own| ReleaseProcessor {
-            workers: 1,
-            resources: own.resources.clone().unwrap_or_default(),
-            placement: own.placement.clone().unwrap_or_default(),
-        }),
+        generator: spec
+            .processors
+            .generator
+            .as_ref()
+            .map(|generator| own(1, generator.resources.as_ref(), generator.placement.as_ref())),
         rolled: BTreeMap::new(),
         image_tag,
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
@@ -353,95 +256,6 @@ fn workloads(spec: &PaymentPipelineSpec) -> BTreeMap<Component, Workload> {
     ]);
     workloads.extend(spec.processors.generator.as_ref().map(|own| (Component::Generator, of(own.replicas))));
     workloads
-}
-
-fn topics(
-    spec: &PaymentPipelineSpec,
-    window_ms: i64,
-    invalid: &mut Vec<Invalid>,
-) -> BTreeMap<TopicName, DesiredTopic> {
-    let t = &spec.topics;
-    let entry_partitions = t.inflight.partitions;
-    let mut topics = BTreeMap::new();
-    for topic in TopicName::ALL {
-        let (partitions, retention, config, default_ms) = match topic {
-            TopicName::Incoming => (
-                t.incoming.partitions,
-                &t.incoming.retention,
-                &t.incoming.config,
-                (7 * DAY_MS).max(window_ms),
-            ),
-            TopicName::Inflight => (entry_partitions, &t.inflight.retention, &t.inflight.config, 7 * DAY_MS),
-            TopicName::Complete => {
-                (t.complete.partitions, &t.complete.retention, &t.complete.config, 7 * DAY_MS)
-            }
-            TopicName::Confirmed => {
-                (t.confirmed.partitions, &t.confirmed.retention, &t.confirmed.config, 30 * DAY_MS)
-            }
-            TopicName::Ledger => (entry_partitions, &t.ledger.retention, &t.ledger.config, -1),
-            TopicName::Checkpoints => (entry_partitions, &None, &t.checkpoints.config, -1),
-            TopicName::Dlq => (t.dlq.partitions, &t.dlq.retention, &t.dlq.config, 30 * DAY_MS),
-        };
-        let retention_ms = retention_of(topic, retention.as_deref(), default_ms, invalid);
-        if topic == TopicName::Incoming && retention_ms >= 0 && retention_ms < window_ms {
-            invalid.push(Invalid::RetentionBelowWindow { window: spec.accounts.idempotency_window.clone() });
-        }
-        let replication = spec.kafka.replication;
-        let config = topic_config(topic, retention_ms, replication, config, invalid);
-        topics.insert(topic, DesiredTopic { partitions, replication: i32::from(replication), config });
-    }
-    if t.confirmed.partitions != t.complete.partitions {
-        invalid.push(Invalid::UnevenPartitions {
-            confirmed: t.confirmed.partitions,
-            complete: t.complete.partitions,
-        });
-    }
-    topics
-}
-
-fn retention_of(topic: TopicName, text: Option<&str>, default_ms: i64, invalid: &mut Vec<Invalid>) -> i64 {
-    let Some(text) = text else { return default_ms };
-    parse_retention_ms(text).unwrap_or_else(|| {
-        invalid.push(Invalid::Retention { topic: topic.field(), value: text.to_owned() });
-        default_ms
-    })
-}
-
-fn topic_config(
-    topic: TopicName,
-    retention_ms: i64,
-    replication: i16,
-    own: &BTreeMap<String, String>,
-    invalid: &mut Vec<Invalid>,
-) -> BTreeMap<String, String> {
-    let mut config = BTreeMap::new();
-    if replication >= 3 {
-        config.insert("min.insync.replicas".to_owned(), "2".to_owned());
-    }
-    if topic == TopicName::Dlq {
-        config.insert("max.message.bytes".to_owned(), DLQ_RECORD_BYTES_MAX.to_string());
-    }
-    // How long an id is known is measured from when the record came, not from when its sender says it was made: a copy
-    // with an old timestamp would otherwise be paid again.
-    let stamped = "message.timestamp.type";
-    for (key, value) in own {
-        let stamp = topic == TopicName::Incoming && key == stamped;
-        if key == "cleanup.policy" || key == "retention.ms" || stamp {
-            invalid.push(Invalid::ReservedConfig { topic: topic.field(), key: key.clone() });
-        } else {
-            config.insert(key.clone(), value.clone());
-        }
-    }
-    if topic == TopicName::Incoming {
-        config.insert(stamped.to_owned(), "LogAppendTime".to_owned());
-    }
-    if topic == TopicName::Checkpoints {
-        config.insert("cleanup.policy".to_owned(), "compact".to_owned());
-    } else {
-        config.insert("cleanup.policy".to_owned(), "delete".to_owned());
-        config.insert("retention.ms".to_owned(), retention_ms.to_string());
-    }
-    config
 }
 
 #[cfg(test)]

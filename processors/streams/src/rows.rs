@@ -48,7 +48,7 @@ impl<T> Rows<T> {
 
     /// The row at a place: from 0, in the order in which they were added as long as none was removed.
     pub fn at(&self, place: usize) -> Option<&T> {
-        self.chunks.get(place >> CHUNK_BITS)?.get(place & (CHUNK - 1))
+        at(&self.chunks, u32::try_from(place).ok()?)
     }
 
     fn place(&self, hash: u64, mut same: impl FnMut(&T) -> bool) -> Option<u32> {
