@@ -67,7 +67,8 @@ impl Default for Gateway {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
-    /// Pods. More than the topic has partitions stay idle. Default 1; account 2.
+    /// Pods. More than the topic has partitions stay idle. Default 1; 2 for the account stage where `account` is left out
+    /// altogether.
     #[serde(default = "defaults::one")]
     #[schemars(range(min = 1, max = 64))]
     pub replicas: i32,
