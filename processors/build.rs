@@ -7,22 +7,25 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=page/dist");
-    let folder = format!("{}/page/dist/www", variable("CARGO_MANIFEST_DIR")?);
+    let package = variable("CARGO_MANIFEST_DIR")?;
+    let folder = format!("{package}/page/dist/www");
     let mut files = Vec::new();
     if Path::new(&folder).is_dir() {
         list(Path::new(&folder), &mut files)?;
     }
     files.sort();
+    // Where the package is, is looked up by the compiler: clones that share a target folder share this code.
+    let include = |file: &str| {
+        let inside = file.strip_prefix(&package).unwrap_or(file);
+        format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {inside:?}))")
+    };
     let mut code = "&[\n".to_owned();
     for file in files.iter().filter(|file| file.strip_suffix(".gz").is_none()) {
         let path = file.strip_prefix(&folder).unwrap_or(file).trim_start_matches('/');
         let packed = format!("{file}.gz");
-        let gzip = if files.contains(&packed) {
-            format!("Some(include_bytes!({packed:?}))")
-        } else {
-            "None".to_owned()
-        };
-        let asset = format!("Asset {{ path: {path:?}, bytes: include_bytes!({file:?}), gzip: {gzip} }}");
+        let gzip =
+            if files.contains(&packed) { format!("Some({})", include(&packed)) } else { "None".to_owned() };
+        let asset = format!("Asset {{ path: {path:?}, bytes: {}, gzip: {gzip} }}", include(file));
         code.push_str(&asset);
         code.push_str(",\n");
     }
