@@ -12,7 +12,7 @@ use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::{Answer, Rest, payment};
 use serde_json::{Value, json};
 
-use crate::world::{FUNDING, WITHIN, World, not_around_midnight, turn};
+use crate::world::{FUNDING, WITHIN, World, alone, not_around_midnight};
 
 const ACCOUNTS: u64 = 20;
 /// Payments of `debits_beyond_the_limit`, and how many of them the account may make in a day.
@@ -29,7 +29,7 @@ const WINDOW_MS: std::ops::Range<i64> = 1_000..11_000;
 /// One pipeline for all three, because none of the changes may restart a pod of it.
 #[test]
 fn rules_and_limits_change_while_payments_flow_and_are_kept_to_the_payment() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = alone();
     not_around_midnight();
     let by_the_broker = json!({"inflight": {"config": {"message.timestamp.type": "LogAppendTime"}}});
     let spec = json!({"topics": by_the_broker, "processors": {"inflight": {"replicas": 2}}});

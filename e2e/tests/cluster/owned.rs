@@ -14,7 +14,7 @@ use serde_json::Value;
 use kpay_e2e::process::usage;
 
 use crate::node::pod_process;
-use crate::world::{Cluster, World, turn};
+use crate::world::{Cluster, World, alone, turn};
 
 const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
 const KINDS: [(&str, &str, &str); 8] = [
@@ -150,7 +150,7 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
 
 #[test]
 fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = alone();
     let world = World::start("quiet", 0)?;
     // What belongs to the start is over when nothing is written between two looks.
     let settled = |world: &World| -> anyhow::Result<Option<()>> {

@@ -9,7 +9,7 @@ use kpay_e2e::rest::payment;
 use serde_json::{Value, json};
 
 use crate::live::while_payments_flow;
-use crate::world::{World, turn};
+use crate::world::{World, alone};
 
 const ACCOUNTS: u64 = 20;
 
@@ -17,7 +17,7 @@ const ACCOUNTS: u64 = 20;
 /// can reach: a load that needs three would be one for the machine that the test runs on.
 #[test]
 fn stages_are_scaled_up_and_down_under_load_without_a_loss() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = alone();
     let spec = json!({
         "processors": {"account": {"replicas": 1}},
         "autoscaling": {"maxReplicas": 3, "cooldown": "2s", "scaleDownAfter": "4s"},

@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::live::while_payments_flow;
-use crate::world::{World, turn};
+use crate::world::{World, alone};
 
 const ACCOUNTS: u64 = 20;
 
@@ -38,7 +38,7 @@ fn images(world: &World) -> anyhow::Result<Vec<String>> {
 
 #[test]
 fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = alone();
     let spec = json!({"upgrade": {"verify": "13s"}, "processors": {"account": {"replicas": 1}}});
     let mut world = World::start_with("upgrade", ACCOUNTS, &spec)?;
     while_payments_flow(&mut world, ACCOUNTS, |world| releases(world))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use kpay_e2e::auditor::books::records;
 use kpay_e2e::broker::Broker;
 use kpay_kafka::admin::watermarks;
@@ -42,8 +42,39 @@ fn commit(producer: &mut TransactionalProducer) -> Result<(), TransactionErrorKi
     producer.commit(&nobody, "", &[]).map_err(|error| error.kind)
 }
 
-/// The keys that a `read_committed` reader sees.
+/// The ends of a topic's one partition: up to which it is decided, and of all.
+struct Ends {
+    stable: BaseConsumer,
+    all: BaseConsumer,
+}
+
+impl Ends {
+    fn open(broker: &Broker) -> anyhow::Result<Self> {
+        let reader = |isolation| broker.connection("kpay-e2e").reader(isolation).create();
+        Ok(Self { stable: reader(Isolation::Committed)?, all: reader(Isolation::Uncommitted)? })
+    }
+
+    fn stable(&self, topic: &str) -> anyhow::Result<i64> {
+        Ok(watermarks(&self.stable, topic, 0, CALL)?.1)
+    }
+
+    fn all(&self, topic: &str) -> anyhow::Result<i64> {
+        Ok(watermarks(&self.all, topic, 0, CALL)?.1)
+    }
+
+    /// Waits until no transaction is open.
+    fn meet(&self, topic: &str, within: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        while self.stable(topic)? < self.all(topic)? {
+            ensure!(Instant::now() < deadline, "a transaction is open");
+        }
+        Ok(())
+    }
+}
+
+/// The keys that a `read_committed` reader sees. A commit is answered when it is decided, before its marker is in the log.
 fn committed(broker: &Broker, topic: &str) -> anyhow::Result<Vec<String>> {
+    Ends::open(broker)?.meet(topic, CALL)?;
     let read = records(&broker.connection("kpay-e2e"), topic)?;
     Ok(read
         .into_iter()
@@ -76,14 +107,9 @@ fn a_transaction_that_was_too_old_is_not_committed_and_the_producer_goes_on() ->
     make_topic(&broker, TOPIC)?;
     let mut producer = open(&broker, TOPIC)?;
     begin(&mut producer, "old")?;
-    let reader = |isolation| broker.connection("kpay-e2e").reader(isolation).create::<BaseConsumer>();
-    let (stable, all) = (reader(Isolation::Committed)?, reader(Isolation::Uncommitted)?);
-    let end = |reader: &BaseConsumer| anyhow::Ok(watermarks(reader, TOPIC, 0, CALL)?.1);
-    ensure!(end(&stable)? == 0 && end(&all)? > 0, "the transaction is open");
-    let deadline = Instant::now() + WITHIN;
-    while end(&stable)? < end(&all)? {
-        ensure!(Instant::now() < deadline, "the broker has not ended it");
-    }
+    let ends = Ends::open(&broker)?;
+    ensure!(ends.stable(TOPIC)? == 0 && ends.all(TOPIC)? > 0, "the transaction is open");
+    ends.meet(TOPIC, WITHIN).context("the broker has not ended it")?;
     assert_eq!(commit(&mut producer), Err(TransactionErrorKind::Abort));
     producer.abort()?;
     begin(&mut producer, "new")?;

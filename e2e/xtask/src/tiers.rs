@@ -218,6 +218,8 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     command.args(["test", "--locked", "--offline", "--workspace", "--test", "cluster"]);
     let [operator, pipeline] = &images;
     command.env("KPAY_OPERATOR_IMAGE", operator.reference()).env("KPAY_IMAGE", pipeline.reference());
+    // Room for all: they wait for their turns themselves.
+    command.env("RUST_TEST_THREADS", "64");
     let proven = tests(command.arg("--").args(&context.args.args))?;
     guarded()?;
     Ok(proven)
