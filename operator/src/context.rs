@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::broker::Brokers;
 use crate::departures::Ordinals;
 use crate::metrics::Metrics;
-use crate::pods::PodClient;
+use crate::pods::Pods;
 use crate::topics::TopicsPass;
 
 /// What every reconcile shares.
@@ -25,7 +25,7 @@ pub struct Context {
     /// Kafka clusters.
     pub brokers: Arc<dyn Brokers>,
     /// The pods' control endpoints.
-    pub pods: PodClient,
+    pub pods: Arc<dyn Pods>,
     /// The operator's counters.
     pub metrics: Metrics,
     /// Writes Events.

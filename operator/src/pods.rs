@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
 use kpay_control::names::{COMPONENT_LABEL, CONTROL_PORT, Component};
 use kpay_control::report::{ControlReport, NoReport, Reports};
@@ -12,7 +12,29 @@ use serde_json::Value;
 const TIMEOUT: Duration = Duration::from_secs(1);
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// A client for the pods.
+/// The pods' endpoints, behind a trait so that a reconcile can be tested without pods.
+pub trait Pods: Send + Sync {
+    /// What a pod says of itself.
+    fn report<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Result<ControlReport, NoReport>>;
+
+    /// Posts JSON to a pod, and returns the status code and the JSON of its answer.
+    fn post<'a>(
+        &'a self,
+        pod: &'a Pod,
+        port: i32,
+        path: &'a str,
+        asked: &'a Value,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<(u16, Value), NoReport>>;
+}
+
+/// The answers of all pods that live, asked at once.
+pub async fn ask(pods: &dyn Pods, all: &[Pod]) -> Reports {
+    let live = all.iter().filter(|pod| is_live(pod));
+    join_all(live.map(|pod| async { (pod.name_any(), pods.report(pod).await) })).await.into_iter().collect()
+}
+
+/// Over HTTP.
 #[derive(Clone, Debug)]
 pub struct PodClient(reqwest::Client);
 
@@ -30,39 +52,35 @@ impl PodClient {
             .build()?;
         Ok(Self(client))
     }
+}
 
-    /// The answers of all pods that live, asked at once.
-    pub async fn ask(&self, pods: &[Pod]) -> Reports {
-        let live = pods.iter().filter(|pod| is_live(pod));
-        join_all(live.map(|pod| async { (pod.name_any(), self.ask_one(pod).await) }))
-            .await
-            .into_iter()
-            .collect()
+impl Pods for PodClient {
+    fn report<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Result<ControlReport, NoReport>> {
+        Box::pin(async move {
+            let request = self.0.get(url(pod, CONTROL_PORT, "/control")?);
+            let answer = request.send().await.map_err(|_| NoReport::Silent)?;
+            let report: ControlReport =
+                serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
+            // An address that was given to another pod in between must not speak for this one.
+            if report.pod == pod.name_any() { Ok(report) } else { Err(NoReport::Garbled) }
+        })
     }
 
-    /// Posts JSON to a pod, and returns the status code and the JSON of its answer.
-    pub async fn post(
-        &self,
-        pod: &Pod,
+    fn post<'a>(
+        &'a self,
+        pod: &'a Pod,
         port: i32,
-        path: &str,
-        asked: &Value,
+        path: &'a str,
+        asked: &'a Value,
         timeout: Duration,
-    ) -> Result<(u16, Value), NoReport> {
-        let request = self.0.post(url(pod, port, path)?).json(asked).timeout(timeout);
-        let answer = request.send().await.map_err(|_| NoReport::Silent)?;
-        let code = answer.status().as_u16();
-        let answer = serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
-        Ok((code, answer))
-    }
-
-    async fn ask_one(&self, pod: &Pod) -> Result<ControlReport, NoReport> {
-        let request = self.0.get(url(pod, CONTROL_PORT, "/control")?);
-        let answer = request.send().await.map_err(|_| NoReport::Silent)?;
-        let report: ControlReport =
-            serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
-        // An address that was given to another pod in between must not speak for this one.
-        if report.pod == pod.name_any() { Ok(report) } else { Err(NoReport::Garbled) }
+    ) -> BoxFuture<'a, Result<(u16, Value), NoReport>> {
+        Box::pin(async move {
+            let request = self.0.post(url(pod, port, path)?).json(asked).timeout(timeout);
+            let answer = request.send().await.map_err(|_| NoReport::Silent)?;
+            let code = answer.status().as_u16();
+            let answer = serde_json::from_slice(&body(answer).await?).map_err(|_| NoReport::Garbled)?;
+            Ok((code, answer))
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::evidence::{ask_groups, evidence, whole, workload_reports};
 use crate::load;
 use crate::observe::observe;
+use crate::pods;
 use crate::record::{FIGURES_EVERY, write_status};
 use crate::topics::{self, TopicsPass};
 use crate::upgrade;
@@ -36,6 +37,8 @@ const STEP_EVERY: Duration = Duration::from_secs(1);
 const AT_REST: Duration = Duration::from_secs(10);
 const TOPICS_EVERY: Duration = Duration::from_mins(1);
 const TOPICS_RETRY: Duration = Duration::from_secs(5);
+/// Until a spec that cannot be served is looked at again: the event of its correction may be lost.
+const CORRECTED_WITHIN: Duration = Duration::from_mins(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
 
 /// One reconcile.
@@ -86,7 +89,7 @@ async fn serve(
     let observed = observe(&context.client, &pipeline.namespace, &pipeline.name).await?;
     let pipeline = &scaled(pipeline.rolled(&old), &old, &observed.objects);
     departures::see_off(resource, pipeline, &observed.pods, context).await;
-    let reports = context.pods.ask(&observed.pods).await;
+    let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
     let topics = topics_pass(resource, pipeline, old.phase, context).await;
     let workloads = workload_reports(pipeline, &observed.objects);
     let mut evidence = evidence(pipeline, &old, &observed, reports);
@@ -226,7 +229,7 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
     };
     let status = status::next(&old, &input);
     write_status(resource, &old, status, transition, context).await?;
-    Ok(if transition.is_some() { Action::requeue(SOON) } else { Action::await_change() })
+    Ok(Action::requeue(if transition.is_some() { SOON } else { CORRECTED_WITHIN }))
 }
 
 async fn topics_pass(

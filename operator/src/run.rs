@@ -48,7 +48,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(settings.pod_name.clone()) };
     let context = Arc::new(Context {
         brokers: Arc::new(Kafka),
-        pods: PodClient::new()?,
+        pods: Arc::new(PodClient::new()?),
         metrics: probes.metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         default_image: settings.default_image(),

@@ -11,23 +11,11 @@ impl World {
     /// A running pipeline that is scaled by its load, and has been looked at once.
     async fn scaling(mode: &str) -> Self {
         let world = Self::new();
-        world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["autoscaling"] =
-            json!({"mode": mode, "maxReplicas": 4});
-        world.topics.1.lock().offsets = Some(Offsets { committed: 0, end: 100_000 });
+        world.edit(&json!({"autoscaling": {"mode": mode, "maxReplicas": 4}}));
+        *world.kafka.offsets.lock() = Some(Offsets { committed: 0, end: 100_000 });
         world.running().await;
         world.time_passes();
         world
-    }
-
-    /// The last look at the groups was six seconds ago, and the status was written long before.
-    fn time_passes(&self) {
-        for memory in self.context.memory.lock().values_mut() {
-            memory.status_written = None;
-            let six = Duration::from_secs(6);
-            if let Some((at, _)) = &mut memory.load {
-                *at = at.checked_sub(six).expect("the machine is up for longer");
-            }
-        }
     }
 
     fn replicas(&self) -> i64 {
@@ -42,7 +30,7 @@ impl World {
 #[tokio::test]
 async fn load_scales_a_stage_in_two_steps_first_written_then_done() {
     let world = World::scaling("Native").await;
-    world.topics.1.lock().offsets = Some(Offsets { committed: 6_000, end: 200_000 });
+    *world.kafka.offsets.lock() = Some(Offsets { committed: 6_000, end: 200_000 });
     let writes = world.reconcile().await;
     assert!(writes.contains(&format!("PATCH {PIPELINE}/status")), "{writes:?}");
     assert_eq!((world.decided().replicas, world.decided().reason.as_str()), (4, "Arrivals"));
@@ -58,7 +46,7 @@ async fn load_scales_a_stage_in_two_steps_first_written_then_done() {
 #[tokio::test]
 async fn missing_figures_hold_the_decision_and_say_so() {
     let world = World::scaling("Native").await;
-    world.topics.1.lock().offsets = None;
+    *world.kafka.offsets.lock() = None;
     world.reconcile().await;
     assert_eq!((world.decided().replicas, world.decided().reason.as_str()), (2, "MetricsMissing"));
     world.reconcile().await;
@@ -69,7 +57,7 @@ async fn missing_figures_hold_the_decision_and_say_so() {
 async fn other_modes_leave_the_replicas_to_others() {
     for (mode, others, kept) in [("Recommend", 5, 2), ("External", 5, 5)] {
         let world = World::scaling(mode).await;
-        world.topics.1.lock().offsets = Some(Offsets { committed: 6_000, end: 200_000 });
+        *world.kafka.offsets.lock() = Some(Offsets { committed: 6_000, end: 200_000 });
         world.server.lock().objects.get_mut(ACCOUNT).expect("the stage")["spec"]["replicas"] = json!(others);
         world.reconcile().await;
         world.reconcile().await;
@@ -91,22 +79,19 @@ async fn pods_that_a_scale_down_takes_away_leave_their_group() {
     world.running().await;
     world.server.lock().objects.remove(&of(1));
     world.reconcile().await;
-    assert!(world.topics.1.lock().removed.is_empty(), "a pod that is wanted comes back");
+    assert!(world.kafka.removed.lock().is_empty(), "a pod that is wanted comes back");
     world.server.lock().objects.remove(&of(2));
     world.reconcile().await;
     world.reconcile().await;
-    assert_eq!(world.topics.1.lock().removed, ["default.payments.account payments-account-2-0"]);
+    assert_eq!(*world.kafka.removed.lock(), ["default.payments.account payments-account-2-0"]);
 }
 
 #[tokio::test]
 async fn a_new_image_is_planned_first_and_goes_one_workload_after_the_other() {
     let world = World::new();
     world.running().await;
-    world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["image"] =
-        json!({"tag": "2"});
     // The pods here tell no figures, and nobody waits for them.
-    world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["spec"]["upgrade"] =
-        json!({"inconclusiveAfter": "1ms"});
+    world.edit(&json!({"image": {"tag": "2"}, "upgrade": {"inconclusiveAfter": "1ms"}}));
     let writes = world.reconcile().await;
     let workload = |write: &&String| write.contains("/statefulsets/") || write.contains("/deployments/");
     assert_eq!(

@@ -1,176 +1,82 @@
-//! An API server in memory that counts the writes, a broker in memory, and an operator.
+//! A cluster and a broker in memory, and an operator.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{Method, Request, Response};
-use kpay_control::autoscale::Offsets;
-use kpay_control::drain::Progress;
-use kpay_control::topics::TopicState;
+use futures::future::{BoxFuture, ready};
+use k8s_openapi::api::core::v1::Pod;
+use kpay_control::names::COMPONENT_LABEL;
+use kpay_control::report::{ControlReport, NoReport};
 use kpay_control::validate::DefaultImage;
 use kpay_crds::{PaymentPipeline, Phase, PullPolicy};
-use kube::Client;
 use kube::client::Body;
 use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::broker::{Broker, BrokerError, Brokers};
+use super::faults::{Fate, Interposer};
+use super::kafka::{Kafka, Seen};
+use super::mistakes::Operator;
+use super::server::{Server, refusal};
 use crate::context::Context;
 use crate::metrics::Metrics;
-use crate::pods::PodClient;
+use crate::pods::Pods;
 use crate::reconcile::reconcile;
 
 pub(super) const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
 pub(super) const GENERATOR: &str = "/apis/apps/v1/namespaces/default/deployments/payments-generator";
 pub(super) const ACCOUNT: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-account";
-
-#[derive(Default)]
-pub(super) struct Server {
-    pub(super) objects: BTreeMap<String, Value>,
-    pub(super) writes: Vec<String>,
-    pub(super) version: u64,
-}
-
-impl Server {
-    fn answer(&mut self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
-        if method == Method::GET {
-            return self.read(path);
-        }
-        self.writes.push(format!("{method} {path}"));
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let target = path.trim_end_matches("/status").to_owned();
-        if path.contains("/events") {
-            return (201, body);
-        }
-        self.version += 1;
-        let version = json!(self.version.to_string());
-        let live = self.objects.entry(target).or_insert_with(|| json!({}));
-        if let Some(expected) = body["metadata"].get("resourceVersion")
-            && live["metadata"]["resourceVersion"] != *expected
-        {
-            let conflict = json!({"kind": "Status", "status": "Failure", "code": 409, "reason": "Conflict",
-                "message": "the object has been modified"});
-            return (409, conflict);
-        }
-        merge(live, &body);
-        live["metadata"]["resourceVersion"] = version;
-        // What a real API server adds to each object.
-        live["metadata"]["uid"] = json!("from-the-server");
-        (200, live.clone())
-    }
-
-    fn read(&self, path: &str) -> (u16, Value) {
-        if let Some(found) = self.objects.get(path) {
-            return (200, found.clone());
-        }
-        let folder = format!("{path}/");
-        let items: Vec<&Value> =
-            self.objects.iter().filter(|(p, _)| p.starts_with(&folder)).map(|(_, object)| object).collect();
-        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}))
-    }
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().map(|object| object.remove(key));
-        } else {
-            merge(&mut target[key], value);
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Topics(pub(super) Mutex<BTreeMap<String, TopicState>>, pub(super) Mutex<Groups>);
-
-/// How far every group is, if the broker tells, and who was taken out of one.
-#[derive(Default)]
-pub(super) struct Groups {
-    pub(super) offsets: Option<Offsets>,
-    pub(super) removed: Vec<String>,
-}
-
-struct Cluster(Arc<Topics>);
-
-impl Brokers for Cluster {
-    fn open(&self, _: &str) -> Result<Arc<dyn Broker>, BrokerError> {
-        Ok(Arc::clone(&self.0) as Arc<dyn Broker>)
-    }
-}
-
-impl Broker for Topics {
-    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError> {
-        let found = self.0.lock();
-        Ok(found.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(n, s)| (n.clone(), s.clone())).collect())
-    }
-    fn create_topic(
-        &self,
-        topic: &str,
-        partitions: i32,
-        replication: i32,
-        config: &BTreeMap<String, String>,
-    ) -> Result<(), BrokerError> {
-        let state = TopicState { partitions, replication, config: config.clone() };
-        self.0.lock().insert(topic.to_owned(), state);
-        Ok(())
-    }
-    fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {
-        let mut topics = self.0.lock();
-        topics.get_mut(topic).ok_or(BrokerError::Planted("no topic"))?.config.extend(set.clone());
-        Ok(())
-    }
-    fn delete_topic(&self, topic: &str) -> Result<(), BrokerError> {
-        self.0.lock().remove(topic);
-        Ok(())
-    }
-    fn group_progress(&self, _: &str, _: &str) -> Result<BTreeMap<i32, Progress>, BrokerError> {
-        Err(BrokerError::Planted("no group"))
-    }
-    fn group_offsets(&self, _: &str, _: &str) -> Result<Offsets, BrokerError> {
-        self.1.lock().offsets.ok_or(BrokerError::Planted("no group"))
-    }
-    fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError> {
-        self.1.lock().removed.extend(instances.iter().map(|instance| format!("{group} {instance}")));
-        Ok(())
-    }
-}
+const PODS: &str = "/api/v1/namespaces/default/pods";
 
 pub(super) struct World {
     pub(super) server: Arc<Mutex<Server>>,
-    pub(super) topics: Arc<Topics>,
+    pub(super) kafka: Arc<Kafka>,
+    pub(super) interposer: Interposer,
+    pub(super) operator: Operator,
     pub(super) context: Arc<Context>,
 }
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with(Operator::default(), &json!({}))
+    }
+
+    /// With an operator, and fields of the spec that are not at their defaults.
+    pub(super) fn with(operator: Operator, more: &Value) -> Self {
         let server = Arc::new(Mutex::new(Server { version: 1, ..Server::default() }));
+        let mut spec = json!({"kafka": {"bootstrapServers": "kafka:9092"}});
+        super::server::merge(&mut spec, more);
         server.lock().objects.insert(
             PIPELINE.to_owned(),
             json!({"apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
                 "metadata": {"name": "payments", "namespace": "default", "uid": "u", "resourceVersion": "1",
                     "generation": 1},
-                "spec": {"kafka": {"bootstrapServers": "kafka:9092"}}}),
+                "spec": spec}),
         );
-        let topics = Arc::new(Topics::default());
-        let context = context(&server, &topics);
-        Self { server, topics, context }
+        let (kafka, interposer) = (Arc::new(Kafka::default()), Interposer::default());
+        let context = context(&server, &kafka, &interposer, &operator);
+        Self { server, kafka, interposer, operator, context }
     }
 
     /// The operator's memory is gone; cluster and broker are as they were.
     pub(super) fn restart_operator(&mut self) {
-        self.context = context(&self.server, &self.topics);
+        self.context = context(&self.server, &self.kafka, &self.interposer, &self.operator);
     }
 
     pub(super) fn pipeline(&self) -> PaymentPipeline {
         serde_json::from_value(self.server.lock().objects[PIPELINE].clone()).expect("a pipeline")
+    }
+
+    /// Somebody changes the spec.
+    pub(super) fn edit(&self, spec: &Value) {
+        let mut server = self.server.lock();
+        let live = server.objects[PIPELINE].clone();
+        let mut new = live.clone();
+        super::server::merge(&mut new["spec"], spec);
+        server.put(PIPELINE, &live, new);
     }
 
     pub(super) async fn reconcile(&self) -> Vec<String> {
@@ -179,15 +85,40 @@ impl World {
         self.server.lock().writes.clone()
     }
 
-    /// As the kubelet would: every pod becomes ready.
+    /// As the controllers would: every workload says that its pods are ready.
     pub(super) fn pods_become_ready(&self) {
         for (path, object) in &mut self.server.lock().objects {
             if path.contains("/statefulsets/") || path.contains("/deployments/") {
-                object["status"]["readyReplicas"] = object["spec"]["replicas"].clone();
-                object["status"]["replicas"] = object["spec"]["replicas"].clone();
-                object["status"]["updatedReplicas"] = object["spec"]["replicas"].clone();
+                let replicas = object["spec"]["replicas"].clone();
+                for count in ["readyReplicas", "replicas", "updatedReplicas"] {
+                    object["status"][count] = replicas.clone();
+                }
+                object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
             }
         }
+    }
+
+    /// As controllers and kubelet would: the workloads have the pods that they want, and those are ready.
+    pub(super) fn pods_come_and_go(&self) {
+        self.pods_become_ready();
+        let mut server = self.server.lock();
+        let mut wanted = HashMap::new();
+        for object in server.objects.values() {
+            if !["StatefulSet", "Deployment"].iter().any(|kind| object["kind"] == *kind) {
+                continue;
+            }
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            for ordinal in 0..object["spec"]["replicas"].as_i64().unwrap_or(1) {
+                let name = format!("{name}-{ordinal}");
+                let template = &object["spec"]["template"]["metadata"];
+                let metadata = json!({"name": name, "labels": template["labels"], "annotations": template["annotations"]});
+                let status = json!({"phase": "Running", "podIP": "10.0.0.1"});
+                let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status});
+                wanted.insert(format!("{PODS}/{name}"), pod);
+            }
+        }
+        server.objects.retain(|path, _| !path.starts_with(PODS) || wanted.contains_key(path));
+        server.objects.extend(wanted);
     }
 
     pub(super) async fn running(&self) {
@@ -197,26 +128,138 @@ impl World {
         assert_eq!(self.pipeline().status.and_then(|status| status.phase), Some(Phase::Running));
         self.reconcile().await;
     }
+
+    /// Forgets when the status was last written, so that messages need not wait.
+    pub(super) fn restart_quietly(&self) {
+        self.context.memory.lock().clear();
+    }
+
+    /// All that waits for a time has waited long enough, without the operator having forgotten anything.
+    pub(super) fn time_passes(&self) {
+        for memory in self.context.memory.lock().values_mut() {
+            memory.status_written = None;
+            memory.topics = None;
+            let six = Duration::from_secs(6);
+            if let Some((at, _)) = &mut memory.load {
+                *at = at.checked_sub(six).expect("the machine is up for longer");
+            }
+        }
+    }
 }
 
-fn context(server: &Arc<Mutex<Server>>, topics: &Arc<Topics>) -> Arc<Context> {
-    let server = Arc::clone(server);
+/// Pods that have done what they were told, and hold nothing.
+struct Idle {
+    server: Arc<Mutex<Server>>,
+    kafka: Arc<Kafka>,
+}
+
+impl Idle {
+    fn ask(&self, pod: &Pod) -> Result<ControlReport, NoReport> {
+        const READS: [(&str, &str); 3] = [
+            ("inflight", "payment.incoming"),
+            ("account", "payment.inflight"),
+            ("confirmed", "payment.complete"),
+        ];
+        pod.status.as_ref().and_then(|status| status.pod_ip.as_ref()).ok_or(NoReport::NoAddress)?;
+        let stage = pod.labels().get(COMPONENT_LABEL).ok_or(NoReport::Garbled)?;
+        let (epoch, pods) = {
+            let server = self.server.lock();
+            let of_stage = |object: &&Value| {
+                object["kind"] == "Pod" && object["metadata"]["labels"][COMPONENT_LABEL] == stage.as_str()
+            };
+            (
+                server.objects[PIPELINE]["status"]["epoch"].clone(),
+                server.objects.values().filter(of_stage).count(),
+            )
+        };
+        let name = pod.name_any();
+        let ordinal = name.rsplit('-').next().and_then(|number| number.parse::<usize>().ok());
+        let input =
+            READS.iter().find(|(of, _)| of == stage).map(|(_, topic)| format!("default.payments.{topic}"));
+        let partitions = input.and_then(|topic| Some(self.kafka.topics.lock().get(&topic)?.partitions));
+        let mine = |partition: &i32| usize::try_from(*partition).ok().map(|p| p % pods.max(1)) == ordinal;
+        let own = (0..partitions.unwrap_or(0)).filter(mine);
+        let own: Vec<Value> = own.map(|p| json!({"partition": p, "state": "running"})).collect();
+        let report = json!({"pod": name, "stage": stage, "version": "1", "epoch": epoch, "ready": true, "partitions": own});
+        serde_json::from_value(report).map_err(|_| NoReport::Garbled)
+    }
+}
+
+impl Pods for Idle {
+    fn report<'a>(&'a self, pod: &'a Pod) -> BoxFuture<'a, Result<ControlReport, NoReport>> {
+        Box::pin(ready(self.ask(pod)))
+    }
+
+    fn post<'a>(
+        &'a self,
+        _: &'a Pod,
+        _: i32,
+        _: &'a str,
+        _: &'a Value,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<(u16, Value), NoReport>> {
+        Box::pin(ready(Err(NoReport::Silent)))
+    }
+}
+
+/// The operator's way to the API server, with its mistake and the fault of the run.
+fn client(server: &Arc<Mutex<Server>>, interposer: &Interposer, operator: &Operator) -> Client {
+    let (server, interposer, operator) = (Arc::clone(server), interposer.clone(), operator.clone());
     let service = tower::service_fn(move |request: Request<Body>| {
-        let server = Arc::clone(&server);
+        let (server, interposer, operator) = (Arc::clone(&server), interposer.clone(), operator.clone());
         async move {
             let (parts, body) = request.into_parts();
             let body = body.collect_bytes().await?;
-            let (code, answer) = server.lock().answer(&parts.method, parts.uri.path(), &body);
+            let path = parts.uri.path();
+            let (code, answer) = if interposer.is_dead() {
+                std::future::pending().await
+            } else if parts.method == Method::GET {
+                let (code, mut found) = server.lock().read(path);
+                operator.reads(path, &mut found);
+                (code, found)
+            } else if path.contains("/events") {
+                (201, serde_json::from_slice(&body).unwrap_or_default())
+            } else {
+                let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+                match operator.writes(&parts.method, path, asked.clone()) {
+                    None => (200, asked),
+                    Some(body) => match interposer.write() {
+                        Fate::Done => server.lock().write(&parts, &body),
+                        Fate::DoneBut(code) => {
+                            server.lock().write(&parts, &body);
+                            refusal(code, "Planted")
+                        }
+                        Fate::Refused(code) => refusal(code, "Planted"),
+                        Fate::Crash { done } => {
+                            if done {
+                                server.lock().write(&parts, &body);
+                            }
+                            std::future::pending().await
+                        }
+                    },
+                }
+            };
             let body = Body::from(answer.to_string().into_bytes());
             Ok::<_, kube::Error>(Response::builder().status(code).body(body).expect("a response"))
         }
     });
-    let client = Client::new(service, "default");
+    Client::new(service, "default")
+}
+
+fn context(
+    server: &Arc<Mutex<Server>>,
+    kafka: &Arc<Kafka>,
+    interposer: &Interposer,
+    operator: &Operator,
+) -> Arc<Context> {
+    let client = client(server, interposer, operator);
     let reporter = Reporter { controller: "kpay-operator".into(), instance: None };
+    let kafka = Arc::clone(kafka);
+    let seen = Seen { kafka: Arc::clone(&kafka), interposer: interposer.clone(), operator: operator.clone() };
     Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
-        brokers: Arc::new(Cluster(Arc::clone(topics))),
-        pods: PodClient::new().expect("a client"),
+        brokers: Arc::new(Arc::new(seen)),
+        pods: Arc::new(Idle { server: Arc::clone(server), kafka }),
         metrics: Metrics::default(),
         default_image: DefaultImage {
             repository: "kpay".into(),
@@ -226,11 +269,4 @@ fn context(server: &Arc<Mutex<Server>>, topics: &Arc<Topics>) -> Arc<Context> {
         memory: Mutex::new(HashMap::new()),
         client,
     })
-}
-
-impl World {
-    /// Forgets when the status was last written, so that messages need not wait.
-    pub(super) fn restart_quietly(&self) {
-        self.context.memory.lock().clear();
-    }
 }

@@ -1,0 +1,108 @@
+//! A broker in memory.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kpay_control::autoscale::Offsets;
+use kpay_control::drain::Progress;
+use kpay_control::topics::TopicState;
+use parking_lot::Mutex;
+
+use super::faults::{Fate, Interposer};
+use super::mistakes::Operator;
+use crate::broker::{Broker, BrokerError, Brokers};
+
+#[derive(Default)]
+pub(super) struct Kafka {
+    pub(super) topics: Mutex<BTreeMap<String, TopicState>>,
+    /// How far every group is, if the broker tells.
+    pub(super) offsets: Mutex<Option<Offsets>>,
+    /// Who was taken out of a group.
+    pub(super) removed: Mutex<Vec<String>>,
+}
+
+/// As one operator sees it.
+pub(super) struct Seen {
+    pub(super) kafka: Arc<Kafka>,
+    pub(super) interposer: Interposer,
+    pub(super) operator: Operator,
+}
+
+impl Brokers for Arc<Seen> {
+    fn open(&self, _: &str) -> Result<Arc<dyn Broker>, BrokerError> {
+        Ok(Arc::new(Arc::clone(self)))
+    }
+}
+
+impl Seen {
+    /// A write: carried out, or not, as the plan of the run says.
+    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, TopicState>)) -> Result<(), BrokerError> {
+        const FAILED: Result<(), BrokerError> = Err(BrokerError::Planted("a planted failure"));
+        if self.interposer.is_dead() {
+            return FAILED;
+        }
+        match self.interposer.write() {
+            Fate::Done => {
+                change(&mut self.kafka.topics.lock());
+                Ok(())
+            }
+            Fate::DoneBut(_) | Fate::Crash { done: true } => {
+                change(&mut self.kafka.topics.lock());
+                FAILED
+            }
+            Fate::Refused(_) | Fate::Crash { done: false } => FAILED,
+        }
+    }
+}
+
+impl Broker for Arc<Seen> {
+    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError> {
+        let found = self.kafka.topics.lock();
+        Ok(found.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(n, s)| (n.clone(), s.clone())).collect())
+    }
+    fn create_topic(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replication: i32,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), BrokerError> {
+        let state = TopicState { partitions, replication, config: config.clone() };
+        self.write(|topics| {
+            topics.entry(topic.to_owned()).or_insert(state);
+        })
+    }
+    fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {
+        if self.operator.leaves_topics_alone() {
+            return Ok(());
+        }
+        self.write(|topics| {
+            topics.entry(topic.to_owned()).and_modify(|found| found.config.extend(set.clone()));
+        })
+    }
+    fn delete_topic(&self, topic: &str) -> Result<(), BrokerError> {
+        if self.operator.keeps_topics() {
+            return Ok(());
+        }
+        // A topic that is not there is no write.
+        if !self.kafka.topics.lock().contains_key(topic) {
+            return Ok(());
+        }
+        self.write(|topics| {
+            topics.remove(topic);
+        })
+    }
+    fn group_progress(&self, _: &str, topic: &str) -> Result<BTreeMap<i32, Progress>, BrokerError> {
+        let topics = self.kafka.topics.lock();
+        let partitions = topics.get(topic).ok_or(BrokerError::Planted("no topic"))?.partitions;
+        let all_read = Progress { last_stable: 0, high_watermark: 0, data_records_between: false };
+        Ok((0..partitions).map(|partition| (partition, all_read)).collect())
+    }
+    fn group_offsets(&self, _: &str, _: &str) -> Result<Offsets, BrokerError> {
+        self.kafka.offsets.lock().ok_or(BrokerError::Planted("no group"))
+    }
+    fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError> {
+        self.kafka.removed.lock().extend(instances.iter().map(|instance| format!("{group} {instance}")));
+        Ok(())
+    }
+}
