@@ -5,6 +5,8 @@
 //! the resource.
 
 #[allow(unreachable_pub)] // the derives make items inside function bodies
+mod accounts;
+#[allow(unreachable_pub)] // as above
 mod autoscaling;
 mod generate;
 #[allow(unreachable_pub)] // as above
@@ -22,6 +24,9 @@ mod status;
 #[allow(unreachable_pub)] // as above
 mod upgrade;
 
+pub use accounts::{
+    AccountsBootstrap, AccountsBootstrapStatus, BootstrapReason, BootstrapState, ConfigMapFile, RefusedLine,
+};
 pub use autoscaling::{
     Autoscaling, AutoscalingMode, BeforeScaleUp, ScalingInputs, ServiceLevel, StageScaling,
 };

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::AccountsBootstrap;
 use crate::autoscaling::{Autoscaling, ServiceLevel};
 use crate::policy::{Limits, PaymentRule};
 use crate::processors::Processors;
@@ -312,6 +313,9 @@ pub struct Accounts {
     #[serde(default = "defaults::hold_expiry")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h|d)$"))]
     pub hold_expiry: String,
+    /// Accounts that are opened once the pipeline is Running. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<AccountsBootstrap>,
 }
 
 impl Default for Accounts {
@@ -321,6 +325,7 @@ impl Default for Accounts {
             idempotency_window: defaults::idempotency_window(),
             overdraft_floor: 0,
             hold_expiry: defaults::hold_expiry(),
+            bootstrap: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::accounts::AccountsBootstrapStatus;
 use crate::autoscaling::StageScaling;
 use crate::pipeline::DrainTimeoutAction;
 use crate::upgrade::{Release, UpgradeStatus};
@@ -28,8 +29,9 @@ pub struct PaymentPipelineStatus {
     /// The generation of the spec that the rest of this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Progressing`, `Drained`, `TopicsReady`, `Degraded`, `UpgradeReady` and, with `spec.autoscaling`,
-    /// `AutoscalingActive`, each with a reason and what to do about it.
+    /// `Ready`, `Progressing`, `Drained`, `TopicsReady`, `Degraded`, `UpgradeReady`, with `spec.autoscaling`
+    /// `AutoscalingActive` and with `spec.accounts.bootstrap` `AccountsBootstrapped`, each with a reason and what to do
+    /// about it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -60,6 +62,9 @@ pub struct PaymentPipelineStatus {
     /// What was decided for each stage that is scaled by its load, and from which figures.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub autoscaling: BTreeMap<String, StageScaling>,
+    /// What has become of the accounts that the pipeline begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts_bootstrap: Option<AccountsBootstrapStatus>,
     /// The topics by their name without the prefix.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub topics: BTreeMap<String, TopicReport>,

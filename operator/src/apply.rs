@@ -47,6 +47,8 @@ pub async fn apply(
     each(client, owner, &desired.budgets, &live.budgets).await?;
     each(client, owner, &desired.stateful_sets, &live.stateful_sets).await?;
     each(client, owner, &desired.deployments, &live.deployments).await?;
+    absent(client, owner, &desired.jobs, &live.jobs).await?;
+    orphans(client, owner, &desired.jobs, &live.jobs).await?;
     orphans(client, owner, &desired.deployments, &live.deployments).await?;
     orphans(client, owner, &desired.stateful_sets, &live.stateful_sets).await?;
     orphans(client, owner, &desired.budgets, &live.budgets).await?;
@@ -81,6 +83,13 @@ async fn each<K: Owned>(client: &Client, owner: Owner<'_>, desired: &[K], live: 
         one(&api, object, live).await?;
     }
     Ok(())
+}
+
+/// Makes those that are not there. What is there stays as it was made.
+async fn absent<K: Owned>(client: &Client, owner: Owner<'_>, desired: &[K], live: &[K]) -> Result<(), Error> {
+    let there = |object: &&K| live.iter().any(|live| live.name_any() == object.name_any());
+    let missing: Vec<K> = desired.iter().filter(|object| !there(object)).cloned().collect();
+    each(client, owner, &missing, live).await
 }
 
 /// Applies one object unless it is as desired; what is there then.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kpay_control::autoscale::Offsets;
+use kpay_control::bootstrap::Source;
 use kpay_control::names::Component;
 use kpay_control::validate::DefaultImage;
-use kpay_crds::PaymentPipeline;
+use kpay_crds::{ConfigMapFile, PaymentPipeline};
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
@@ -43,6 +44,8 @@ pub struct Memory {
     pub topics: Option<(Option<i64>, Instant, TopicsPass)>,
     /// The last look at how much the stages have left.
     pub load: Option<(Instant, BTreeMap<Component, Offsets>)>,
+    /// The accounts that the pipeline begins with: which, in which version of their `ConfigMap`, and what it holds.
+    pub accounts: Option<(ConfigMapFile, String, Source)>,
     /// The pods of the stages that were seen last.
     pub ordinals: Ordinals,
     /// When the status was last written.

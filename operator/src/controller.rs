@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -41,6 +42,7 @@ pub async fn run(
     let pipelines = pipelines
         .owns(Api::<StatefulSet>::all(client.clone()), owned())
         .owns(Api::<Deployment>::all(client.clone()), owned())
+        .owns(Api::<Job>::all(client.clone()), owned())
         .owns(Api::<Service>::all(client.clone()), owned())
         .owns(Api::<ServiceAccount>::all(client.clone()), owned())
         .owns(Api::<Role>::all(client.clone()), owned())

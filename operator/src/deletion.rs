@@ -37,7 +37,7 @@ pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Acti
 
 /// Deletes the workloads; true while pods are left.
 async fn stop_pods(client: &Client, namespace: &str, name: &str) -> Result<bool, Error> {
-    let observed = observe(client, namespace, name).await?;
+    let observed = Box::pin(observe(client, namespace, name)).await?;
     let background = DeleteParams::background();
     for set in observed.objects.stateful_sets.iter().filter(|set| set.metadata.deletion_timestamp.is_none()) {
         let api = Api::<StatefulSet>::namespaced(client.clone(), namespace);

@@ -3,6 +3,7 @@
 //! pure parts are in `kpay-control`.
 
 pub mod apply;
+pub mod bootstrap;
 pub mod broker;
 pub mod context;
 pub mod controller;

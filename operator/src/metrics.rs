@@ -11,11 +11,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Kinds that the operator writes; any other is counted as `other`.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 13] = [
     "paymentpipelines",
     "pipelineoperations",
     "statefulsets",
     "deployments",
+    "jobs",
     "services",
     "serviceaccounts",
     "roles",

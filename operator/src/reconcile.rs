@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
+use kpay_control::bootstrap::{Import, unwatched};
 use kpay_control::build::{DesiredObjects, Identities, build, service_accounts};
 use kpay_control::drain::flowing;
 use kpay_control::names::{Component, workload};
@@ -18,6 +19,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
 use crate::apply::{Owner, apply, identity};
+use crate::bootstrap;
 use crate::context::Context;
 use crate::deletion::{keep_finalizer, leave};
 use crate::departures;
@@ -86,7 +88,7 @@ async fn serve(
     let old = resource.status.clone().unwrap_or_default();
     let owner = resource.controller_owner_ref(&()).ok_or(Error::Unnamed("uid"))?;
 
-    let observed = observe(&context.client, &pipeline.namespace, &pipeline.name).await?;
+    let observed = Box::pin(observe(&context.client, &pipeline.namespace, &pipeline.name)).await?;
     let pipeline = &scaled(pipeline.rolled(&old), &old, &observed.objects);
     departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
@@ -110,7 +112,11 @@ async fn serve(
 
     let release = upgrade::decide(pipeline, &old, &observed, &evidence.reports, &now, context).await;
     let decided = load::decide(resource, pipeline, &evidence.reports, &workloads, &now, context).await;
-    let applied = bring_about(pipeline, &owner, &observed.objects, context).await;
+    let running = old.phase == Some(Phase::Running) && transition.is_none();
+    let gateway = workloads.get(&Component::Gateway);
+    let accounts = bootstrap::decide(resource, pipeline, &observed, running, gateway, &now, context).await;
+    let import = accounts.as_ref().and_then(|accounts| accounts.job.as_ref());
+    let applied = bring_about(pipeline, &owner, &observed.objects, import, context).await;
 
     let input = Input {
         now,
@@ -127,12 +133,15 @@ async fn serve(
         release: Some(release),
         autoscaling: pipeline.autoscaling.map(|settings| settings.mode),
         decided,
+        accounts: accounts.map(|accounts| accounts.status),
         drain_timeout_ms: pipeline.drain_timeout_ms,
         image_tag: pipeline.image_tag.clone(),
         topic_prefix: pipeline.topic_prefix.clone(),
     };
     let status = status::next(&old, &input);
     let pause = pause_after(&status, transition, pipeline);
+    let waits = status.accounts_bootstrap.as_ref().and_then(unwatched);
+    let pause = waits.map_or(pause, |since| pause.min(patience(Some(since))));
     write_status(resource, &old, status, transition, context).await?;
     applied?;
     Ok(Action::requeue(pause))
@@ -156,6 +165,7 @@ async fn bring_about(
     pipeline: &ValidatedPipeline,
     owner: &OwnerReference,
     live: &DesiredObjects,
+    import: Option<&Import>,
     context: &Context,
 ) -> Result<(), Error> {
     let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
@@ -164,7 +174,7 @@ async fn bring_about(
         stages: identity(&context.client, place, &stages, &live.service_accounts).await?,
         gateway: identity(&context.client, place, &gateway, &live.service_accounts).await?,
     };
-    apply(&context.client, place, &build(pipeline, owner, &identities), live).await
+    apply(&context.client, place, &build(pipeline, owner, &identities, import), live).await
 }
 
 fn pause_after(
@@ -223,6 +233,7 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
         release: None,
         autoscaling: resource.spec.autoscaling.as_ref().map(|wanted| wanted.mode),
         decided: None,
+        accounts: old.accounts_bootstrap.clone(),
         drain_timeout_ms: i64::MAX,
         image_tag: old.version.clone().unwrap_or_default(),
         topic_prefix: topic_prefix(&namespace, &resource.name_any(), &resource.spec),

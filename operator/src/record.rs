@@ -6,7 +6,8 @@ use kpay_control::differ::merge_patch;
 use kpay_control::phase::Transition;
 use kpay_control::status;
 use kpay_crds::{
-    PaymentPipeline, PaymentPipelineStatus, Phase, StageScaling, StepState, UpgradeState, UpgradeStatus,
+    AccountsBootstrapStatus, BootstrapReason, PaymentPipeline, PaymentPipelineStatus, Phase, StageScaling,
+    StepState, UpgradeState, UpgradeStatus,
 };
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
@@ -49,6 +50,8 @@ pub async fn write_status(
     context.remember(resource, |memory| memory.status_written = Some(Instant::now()));
     announce_scaling(resource, old, &new, context).await;
     announce_upgrade(resource, old.upgrade.as_ref(), new.upgrade.as_ref(), context).await;
+    announce_accounts(resource, old.accounts_bootstrap.as_ref(), new.accounts_bootstrap.as_ref(), context)
+        .await;
     if let Some(transition) = transition {
         announce_phase(resource, old.phase, transition, new.epoch, context).await;
     }
@@ -107,6 +110,34 @@ async fn announce_upgrade(
         tracing::info!(pipeline = resource.name_any(), reason, note, "upgrade");
         announce(resource, kind, "Upgrade", reason, note, context).await;
     }
+}
+
+/// An Event when the import of accounts begins, ends, or waits for something that a person has to do.
+async fn announce_accounts(
+    resource: &PaymentPipeline,
+    old: Option<&AccountsBootstrapStatus>,
+    new: Option<&AccountsBootstrapStatus>,
+    context: &Context,
+) {
+    let Some(new) = new else { return };
+    if old.is_some_and(|old| old.reason == new.reason && old.digest == new.digest) {
+        return;
+    }
+    let kind = match new.reason {
+        BootstrapReason::Importing | BootstrapReason::Imported => EventType::Normal,
+        BootstrapReason::ConfigMapMissing
+        | BootstrapReason::KeyMissing
+        | BootstrapReason::ConfigMapUnreadable
+        | BootstrapReason::LinesRefused
+        | BootstrapReason::ImportFailed => EventType::Warning,
+        // These pass by themselves.
+        BootstrapReason::NotRunning | BootstrapReason::GatewayUnavailable | BootstrapReason::ImportEnding => {
+            return;
+        }
+    };
+    let (reason, note) = (new.reason.as_str(), new.message.clone());
+    tracing::info!(pipeline = resource.name_any(), reason, note, "accounts");
+    announce(resource, kind, "BootstrapAccounts", reason, note, context).await;
 }
 
 async fn announce_phase(

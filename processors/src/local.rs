@@ -250,4 +250,9 @@ fn tell(pipeline: &ValidatedPipeline, address: &str, folder: &Path) {
         r#"  curl {address}/v1/payments -H 'Prefer: wait=5' --json '{{"id": "p-1", "from": "alice", "to": "bob", "amount": {{"value": 1234, "currency": "USD"}}}}'"#
     );
     eprintln!("  curl {address}/v1/pipeline");
+    if pipeline.accounts.is_some() {
+        eprintln!(
+            "spec.accounts.bootstrap: there are no ConfigMaps here; kpay --gateway http://{address} account import FILE opens the accounts of a file"
+        );
+    }
 }

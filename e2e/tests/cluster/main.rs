@@ -6,6 +6,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
+mod accounts;
 mod bad_input;
 mod drain;
 mod generator;

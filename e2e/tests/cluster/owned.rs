@@ -6,6 +6,7 @@ use std::io::Write;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kpay_control::names::IDENTITY_ANNOTATION;
+use kpay_crds::BootstrapReason;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt};
@@ -13,13 +14,15 @@ use serde_json::Value;
 
 use kpay_e2e::process::usage;
 
+use crate::accounts;
 use crate::node::pod_process;
 use crate::world::{Cluster, World, alone, turn};
 
 const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
-const KINDS: [(&str, &str, &str); 8] = [
+const KINDS: [(&str, &str, &str); 9] = [
     ("apps", "v1", "StatefulSet"),
     ("apps", "v1", "Deployment"),
+    ("batch", "v1", "Job"),
     ("", "v1", "Service"),
     ("", "v1", "ServiceAccount"),
     ("rbac.authorization.k8s.io", "v1", "Role"),
@@ -151,7 +154,10 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
 #[test]
 fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow::Result<()> {
     let _turn = alone();
-    let world = World::start("quiet", 0)?;
+    // With all that it keeps an eye on.
+    let world = World::start_with("quiet", 0, &accounts::bootstrap())?;
+    accounts::put(&world, "id\nalice\n")?;
+    accounts::reach(&world, BootstrapReason::Imported)?;
     // What belongs to the start is over when nothing is written between two looks.
     let settled = |world: &World| -> anyhow::Result<Option<()>> {
         let lines = audit_lines()?;

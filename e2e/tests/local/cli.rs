@@ -10,16 +10,16 @@ use serde_json::Value;
 use crate::{MANIFEST, turn};
 
 /// The binary, and the gateway that it asks.
-struct Cli {
+pub(crate) struct Cli {
     binary: PathBuf,
     gateway: String,
 }
 
 /// How a command ended.
-struct Ended {
-    exit: i32,
-    out: String,
-    told: String,
+pub(crate) struct Ended {
+    pub(crate) exit: i32,
+    pub(crate) out: String,
+    pub(crate) told: String,
 }
 
 impl Ended {
@@ -30,7 +30,7 @@ impl Ended {
 }
 
 impl Cli {
-    fn run(&self, args: &[&str]) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&self, args: &[&str]) -> anyhow::Result<Ended> {
         let mut command = Command::new(&self.binary);
         command.args(args).env("KPAY_GATEWAY_URL", &self.gateway);
         let Output { status, stdout, stderr } = command.output()?;
@@ -51,7 +51,11 @@ impl Cli {
 }
 
 fn started(name: &str) -> anyhow::Result<(Local, Cli)> {
-    let mut local = Local::create(name, binary()?, MANIFEST)?;
+    started_with(name, MANIFEST)
+}
+
+pub(crate) fn started_with(name: &str, manifest: &str) -> anyhow::Result<(Local, Cli)> {
+    let mut local = Local::create(name, binary()?, manifest)?;
     local.start()?;
     local.wait_for_phase("Running", |phase| phase == "Running")?;
     let gateway = format!("http://{}", local.address);

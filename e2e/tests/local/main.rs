@@ -4,6 +4,7 @@
 mod business;
 mod cli;
 mod dead_letters;
+mod import;
 mod rest;
 
 use std::collections::BTreeSet;

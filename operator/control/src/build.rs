@@ -1,16 +1,19 @@
 //! Builders: plain functions from a `ValidatedPipeline` to one Kubernetes object each. Pure; absent is `None`.
 
 mod access;
+mod bootstrap;
 mod network;
 mod pod;
 mod workload;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
+use crate::bootstrap::Import;
 use crate::names::{self, Component};
 use crate::validate::ValidatedPipeline;
 
@@ -31,6 +34,8 @@ pub struct DesiredObjects {
     pub stateful_sets: Vec<StatefulSet>,
     /// The gateway, and the generator where there should be one.
     pub deployments: Vec<Deployment>,
+    /// The import of accounts, where there is one. It stays as it was made: the pods of a Job cannot change.
+    pub jobs: Vec<Job>,
 }
 
 /// Builds everything. `identities` are the [`service_accounts`] as they are now.
@@ -38,6 +43,7 @@ pub fn build(
     pipeline: &ValidatedPipeline,
     owner: &OwnerReference,
     identities: &Identities,
+    import: Option<&Import>,
 ) -> DesiredObjects {
     let (stages, required) = (Component::STAGES, Component::REQUIRED);
     let generator = pipeline.workloads.contains_key(&Component::Generator).then_some(Component::Generator);
@@ -52,6 +58,7 @@ pub fn build(
         deployments: deployments
             .map(|component| workload::deployment(pipeline, component, owner, identities))
             .collect(),
+        jobs: import.map(|import| bootstrap::job(pipeline, import, owner)).into_iter().collect(),
     }
 }
 

@@ -28,7 +28,8 @@ pub fn classify(path: &str) -> Option<Change> {
         ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
         ("topics", Some(topic), Some(field)) => topics(topic, field),
         ("accounts", Some("currency" | "idempotencyWindow"), None) => Some(Change::Rolling),
-        ("accounts", Some("overdraftFloor" | "holdExpiry"), None) => Some(Change::InPlace),
+        ("accounts", Some("overdraftFloor" | "holdExpiry"), None)
+        | ("accounts", Some("bootstrap"), Some("configMap")) => Some(Change::InPlace),
         ("limits", Some(field), None) => limits(field),
         ("rules", None, None) => Some(Change::InPlace),
         ("processors", Some("gateway" | "inflight" | "account" | "confirmed"), Some(field)) => {

@@ -2,6 +2,7 @@
 //! no Kafka, no clock. Times, answers of pods and offsets arrive as arguments.
 
 pub mod autoscale;
+pub mod bootstrap;
 pub mod build;
 pub mod classify;
 pub mod differ;

@@ -11,6 +11,9 @@ pub const MANAGER: &str = "kpay-operator";
 pub const PIPELINE_LABEL: &str = "kpay.dev/pipeline";
 /// Label with the stage, on every workload and pod.
 pub const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+/// [`COMPONENT_LABEL`] of the Job that imports the accounts that a pipeline begins with, and of its pods. It is no
+/// [`Component`]: it has no port, and nothing waits for it.
+pub const BOOTSTRAP: &str = "accounts-bootstrap";
 /// Annotation with a hash of what was last applied.
 pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
 /// Annotation of a pod with the uid of the `ServiceAccount` that its token is for.
@@ -171,6 +174,11 @@ pub fn access(pipeline: &str, component: Component) -> String {
             format!("{pipeline}-processor")
         }
     }
+}
+
+/// The name of the Job that imports the accounts of a content, by how its digest begins.
+pub fn bootstrap_job(pipeline: &str, digest: &str) -> String {
+    format!("{pipeline}-accounts-{digest}")
 }
 
 /// The name of a stage's consumer group.

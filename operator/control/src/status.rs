@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kpay_crds::{
-    AutoscalingMode, DesiredPhase, DrainTimedOut, DrainTimeoutAction, PaymentPipelineStatus, Phase, Release,
-    StageScaling, StepState, TopicReport, UpgradeState, UpgradeStatus, WorkloadReport,
+    AccountsBootstrapStatus, AutoscalingMode, BootstrapState, DesiredPhase, DrainTimedOut,
+    DrainTimeoutAction, PaymentPipelineStatus, Phase, Release, StageScaling, StepState, TopicReport,
+    UpgradeState, UpgradeStatus, WorkloadReport,
 };
 
 use crate::drain::Blocker;
@@ -67,6 +68,8 @@ pub struct Input<'a> {
     pub autoscaling: Option<AutoscalingMode>,
     /// What was decided for the stages by name; none to leave it at the last decision.
     pub decided: Option<BTreeMap<String, StageScaling>>,
+    /// What has become of the accounts that the pipeline begins with, where it begins with any.
+    pub accounts: Option<AccountsBootstrapStatus>,
     /// After how long a drain is late.
     pub drain_timeout_ms: i64,
     /// Version to show until pods report one.
@@ -111,6 +114,7 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         (Some(_), Some(decided)) => status.autoscaling.clone_from(decided),
         (Some(_), None) => {}
     }
+    status.accounts_bootstrap.clone_from(&input.accounts);
     let phase = status.phase.unwrap_or(Phase::Pending);
     let scaling = input.autoscaling.map(|mode| ("AutoscalingActive", scaling(mode, phase, &status)));
     let verdicts = [
@@ -124,7 +128,8 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         ),
     ];
     let upgrade = [("UpgradeReady", upgraded(status.upgrade.as_ref()))];
-    let verdicts = verdicts.into_iter().chain(upgrade).chain(scaling);
+    let accounts = input.accounts.as_ref().map(|accounts| ("AccountsBootstrapped", bootstrapped(accounts)));
+    let verdicts = verdicts.into_iter().chain(upgrade).chain(scaling).chain(accounts);
     status.conditions = verdicts.map(|(kind, verdict)| condition(kind, verdict, old, input)).collect();
     status
 }
@@ -153,6 +158,12 @@ fn upgraded(upgrade: Option<&UpgradeStatus>) -> Verdict {
             Verdict::new(Some(false), "RolledBack", format!("{failed}; {again}"))
         }
     }
+}
+
+/// Whether the accounts that the pipeline begins with are there.
+fn bootstrapped(accounts: &AccountsBootstrapStatus) -> Verdict {
+    let done = accounts.state == BootstrapState::Done;
+    Verdict::new(Some(done), accounts.reason.as_str(), accounts.message.clone())
 }
 
 /// Whether the stages follow their load.

@@ -6,8 +6,8 @@ mod topics;
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    AutoscalingMode, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline, PaymentPipelineSpec,
-    PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
+    AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline,
+    PaymentPipelineSpec, PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
 };
 
 use crate::autoscale;
@@ -60,6 +60,8 @@ pub struct ValidatedPipeline {
     pub deletion_policy: DeletionPolicy,
     /// Currency of an account opened without one.
     pub currency: String,
+    /// The accounts that it begins with, if any.
+    pub accounts: Option<ConfigMapFile>,
     /// For how long a payment's id is remembered, in whole seconds.
     pub idempotency_window_seconds: u32,
     /// What the processors follow live.
@@ -185,6 +187,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         topics,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
+        accounts: spec.accounts.bootstrap.as_ref().map(|bootstrap| bootstrap.config_map.clone()),
         idempotency_window_seconds,
         terms,
         workloads: workloads(spec),

@@ -1,5 +1,6 @@
 //! Reconciles against an API server in memory that counts the writes, and a broker in memory.
 
+mod accounts;
 mod converge;
 mod faults;
 mod kafka;

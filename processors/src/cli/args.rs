@@ -283,9 +283,24 @@ pub struct ImportArgs {
     /// Read the file and report what cannot be read, without asking the gateway.
     #[arg(long)]
     pub dry_run: bool,
+    /// Begin only when the BLAKE3 digest of the file begins with these hexadecimal digits, else exit with 3. The file is
+    /// then read as a whole.
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    pub digest: Option<String>,
+    /// Write the counts, the first refused lines and what went wrong to this file: JSON of at most 4096 bytes.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Exit with 3 when the outcome of a line is not known within --wait.
+    #[arg(long, conflicts_with_all = ["dry_run", "no_wait"])]
+    pub require_outcome: bool,
     /// How long to wait for each account.
     #[command(flatten)]
     pub wait: WaitArgs,
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    let digits = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| text.to_ascii_lowercase()).ok_or_else(|| "is not 8 to 64 hexadecimal digits".to_owned())
 }
 
 /// How a file of accounts is written.
@@ -368,6 +383,14 @@ mod tests {
         assert_eq!((wait("5s"), wait("30s"), wait("1000ms")), (Ok(5), Ok(30), Ok(1)));
         for wrong in ["0s", "31s", "1m", "5", "1500ms", "soon", ""] {
             assert!(wait(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_told_by_enough_digits() {
+        assert_eq!(digest("AF1349b9f5"), Ok("af1349b9f5".to_owned()));
+        for wrong in ["", "af1349b", "af1349bg", &"a".repeat(65)] {
+            assert!(digest(wrong).is_err(), "{wrong}");
         }
     }
 

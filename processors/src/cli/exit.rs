@@ -105,7 +105,17 @@ pub enum CliError {
     /// Something else that was given cannot be used.
     #[error("{0}")]
     Usage(String),
-    /// A file cannot be read.
+    /// A file has other content than was meant: it was changed, or is not written yet.
+    #[error("{path}: the digest of the content begins with {found}, not with {wanted}")]
+    OtherContent {
+        /// Which.
+        path: String,
+        /// What its digest begins with.
+        found: String,
+        /// What it should begin with.
+        wanted: String,
+    },
+    /// A file cannot be read or written.
     #[error("{path}: {source}")]
     File {
         /// Which.
@@ -142,6 +152,7 @@ impl CliError {
             Self::Unreachable { .. }
             | Self::ApiServer { .. }
             | Self::Foreign { .. }
+            | Self::OtherContent { .. }
             | Self::Kafka(_)
             | Self::Output(_) => Exit::Again,
             Self::Amount(_) | Self::Usage(_) | Self::File { .. } => Exit::Usage,

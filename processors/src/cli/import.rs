@@ -4,12 +4,14 @@
 //! a line that was carried out before changes nothing.
 
 use std::fs::File;
-use std::io::{BufReader, stdin};
+use std::io::{BufReader, Cursor, Read, Write, stdin};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
+use kpay_control::bootstrap::{self, ImportReport};
+use kpay_crds::RefusedLine;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -38,36 +40,30 @@ enum Fate {
     Unknown(CliError),
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    read: u64,
-    opened: u64,
-    existing: u64,
-    accepted: u64,
-    refused: u64,
-}
-
-impl Tally {
-    fn json(&self) -> Value {
-        let Self { read, opened, existing, accepted, refused } = self;
-        json!({"lines": read, "opened": opened, "existing": existing, "accepted": accepted, "refused": refused})
-    }
-
-    fn text(&self) -> String {
-        let Self { read, opened, existing, accepted, refused } = self;
-        format!("{read} lines: {opened} opened, {existing} existing, {accepted} accepted, {refused} refused")
-    }
-}
-
-/// Imports the file.
+/// Imports the file, and reports how it ended where that is asked for.
 pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
+    let Some(path) = &args.report else {
+        return import(context, args, &mut ImportReport::default()).await;
+    };
+    // Before the first line: a place that cannot be written to is told at once.
+    let mut file = File::create(path).map_err(|source| file_error(path, source))?;
+    let mut report = ImportReport::default();
+    let ended = import(context, args, &mut report).await;
+    if let Err(error) = &ended {
+        report.error = Some(error.to_string());
+    }
+    file.write_all(report.to_text().as_bytes()).map_err(|source| file_error(path, source))?;
+    ended
+}
+
+async fn import(context: &Context, args: &ImportArgs, report: &mut ImportReport) -> Result<Exit, CliError> {
     let lines = open(&args.file, args)?;
     if !args.dry_run {
         // Before the first line: a wrong address is told at once.
         context.gateway.get("/v1/pipeline", &[]).await?;
     }
     let (began, mut told) = (Instant::now(), Instant::now());
-    let (mut tally, mut table) = (Tally::default(), Table::new(REFUSED));
+    let mut table = Table::new(REFUSED);
     let stopped = AtomicBool::new(false);
     let fates = stream::iter(lines.take_while(|_| !stopped.load(Ordering::Relaxed))).map(|line| async {
         let line = line?;
@@ -85,54 +81,97 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Cl
                 lost.get_or_insert((line.number, error));
                 continue;
             }
-            Fate::Opened => tally.opened += 1,
-            Fate::Existing => tally.existing += 1,
-            Fate::Accepted => tally.accepted += 1,
+            Fate::Opened => report.opened += 1,
+            Fate::Existing => report.existing += 1,
+            Fate::Accepted => report.accepted += 1,
             Fate::Refused(refusal) => {
-                tally.refused += 1;
-                report(context, &mut table, &line, &refusal)?;
+                tell(context, &mut table, &line, &refusal)?;
+                report.refuse(refused(line, refusal));
             }
         }
-        tally.read += 1;
+        report.lines += 1;
         if told.elapsed() >= PROGRESS {
             told = Instant::now();
-            eprintln!("{}; {}/s", tally.text(), per_second(tally.read, began.elapsed()));
+            eprintln!("{}; {}/s", report.counts(), per_second(report.lines, began.elapsed()));
         }
     }
     if context.printer.json() {
-        print::line(&tally.json().to_string())?;
+        print::line(&counts(report).to_string())?;
     } else {
-        print::line(&tally.text())?;
+        print::line(&report.counts())?;
     }
     if let Some((line, error)) = lost {
         eprintln!("the gateway went away at line {line}: give the same file again");
         return Err(error);
     }
-    Ok(if tally.refused > 0 { Exit::Refused } else { Exit::Done })
+    if args.require_outcome && report.accepted > 0 {
+        let error = format!("{} lines have no outcome yet: give the same file again", report.accepted);
+        eprintln!("{error}");
+        report.error = Some(error);
+        return Ok(Exit::Again);
+    }
+    Ok(if report.refused > 0 { Exit::Refused } else { Exit::Done })
+}
+
+fn counts(report: &ImportReport) -> Value {
+    let ImportReport { lines, opened, existing, accepted, refused, .. } = report;
+    json!({"lines": lines, "opened": opened, "existing": existing, "accepted": accepted, "refused": refused})
+}
+
+fn refused(line: Line, refusal: Refusal) -> RefusedLine {
+    let Refusal { code, detail } = refusal;
+    RefusedLine { line: i64::try_from(line.number).unwrap_or(i64::MAX), account: line.account, code, detail }
 }
 
 /// Per second, in whole numbers.
-fn per_second(count: u64, elapsed: Duration) -> u128 {
-    u128::from(count) * 1000 / elapsed.as_millis().max(1)
+fn per_second(count: i64, elapsed: Duration) -> u128 {
+    u128::from(count.unsigned_abs()) * 1000 / elapsed.as_millis().max(1)
 }
 
 fn open(path: &Path, args: &ImportArgs) -> Result<Lines, CliError> {
-    if path == Path::new("-") {
-        return read(BufReader::new(stdin()), args.format);
-    }
-    let file = File::open(path).map_err(|source| file_error(path, source))?;
-    match read(BufReader::new(file), args.format) {
+    let lines = match &args.digest {
+        Some(wanted) => read(Cursor::new(whole(path, wanted)?), args.format),
+        None if is_stdin(path) => read(BufReader::new(stdin()), args.format),
+        None => {
+            let file = File::open(path).map_err(|source| file_error(path, source))?;
+            read(BufReader::new(file), args.format)
+        }
+    };
+    match lines {
         Err(CliError::Output(source)) => Err(file_error(path, source)),
-        Err(CliError::Usage(detail)) => Err(CliError::Usage(format!("{}: {detail}", path.display()))),
+        Err(CliError::Usage(detail)) if !is_stdin(path) => {
+            Err(CliError::Usage(format!("{}: {detail}", path.display())))
+        }
         other => other,
     }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The content, when it is the one that is meant. What is imported is what was looked at.
+fn whole(path: &Path, wanted: &str) -> Result<Vec<u8>, CliError> {
+    let mut content = Vec::new();
+    let read = if is_stdin(path) {
+        stdin().read_to_end(&mut content)
+    } else {
+        File::open(path).and_then(|mut file| file.read_to_end(&mut content))
+    };
+    read.map_err(|source| file_error(path, source))?;
+    let digest = bootstrap::digest(&content);
+    if digest.starts_with(wanted) {
+        return Ok(content);
+    }
+    let found = digest.chars().take(wanted.len()).collect();
+    Err(CliError::OtherContent { path: path.display().to_string(), found, wanted: wanted.to_owned() })
 }
 
 fn file_error(path: &Path, source: std::io::Error) -> CliError {
     CliError::File { path: path.display().to_string(), source }
 }
 
-fn report(context: &Context, table: &mut Table, line: &Line, refusal: &Refusal) -> Result<(), CliError> {
+fn tell(context: &Context, table: &mut Table, line: &Line, refusal: &Refusal) -> Result<(), CliError> {
     let Line { number, account, .. } = line;
     let Refusal { code, detail } = refusal;
     if context.printer.json() {

@@ -1,4 +1,4 @@
-//! The pod of a stage, of the gateway or of the generator, as the `restricted` Pod Security Standard wants it. Pure.
+//! The pod of a stage, of the gateway or of the generator, and what every pod has, as the `restricted` Pod Security Standard wants it. Pure.
 
 use std::collections::BTreeMap;
 
@@ -40,15 +40,28 @@ pub(super) fn template(
 }
 
 fn spec(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
-    let release = pipeline.release(component);
-    let placement = own(pipeline, component).placement;
-    let secrets: Vec<_> =
-        release.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
         service_account_name: Some(names::access(&pipeline.name, component)),
         automount_service_account_token: Some(true),
-        enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
+        containers: vec![container(pipeline, component)],
+        volumes: Some(vec![Volume {
+            name: "tmp".into(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..Volume::default()
+        }]),
+        topology_spread_constraints: Some(vec![spread(pipeline, component)]),
+        ..confined(pipeline, component)
+    }
+}
+
+/// A pod without containers, as the standard wants it, that runs where those of a workload may.
+pub(super) fn confined(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
+    let placement = own(pipeline, component).placement;
+    let secrets = &pipeline.release(component).pull_secrets;
+    let secrets: Vec<_> = secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    PodSpec {
+        enable_service_links: Some(false),
         image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -58,13 +71,6 @@ fn spec(pipeline: &ValidatedPipeline, component: Component) -> PodSpec {
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..Default::default() }),
             ..PodSecurityContext::default()
         }),
-        containers: vec![container(pipeline, component)],
-        volumes: Some(vec![Volume {
-            name: "tmp".into(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
-            ..Volume::default()
-        }]),
-        topology_spread_constraints: Some(vec![spread(pipeline, component)]),
         node_selector: (!placement.node_selector.is_empty()).then(|| placement.node_selector.clone()),
         tolerations: tolerations(&placement),
         ..PodSpec::default()
@@ -79,11 +85,7 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
         Component::Confirmed => &["run", "--stage", "confirmed"],
         Component::Generator => &["generator"],
     };
-    let release = pipeline.release(component);
     Container {
-        name: "kpay".into(),
-        image: Some(release.image.clone()),
-        image_pull_policy: Some(release.pull_policy.clone()),
         args: Some(args.iter().map(|arg| (*arg).to_owned()).collect()),
         env: Some(environment(pipeline, component)),
         ports: Some(ports(component)),
@@ -101,17 +103,28 @@ fn container(pipeline: &ValidatedPipeline, component: Component) -> Container {
             failure_threshold: Some(3),
             ..probe("/healthz/ready")
         }),
+        volume_mounts: Some(vec![VolumeMount {
+            name: "tmp".into(),
+            mount_path: "/tmp".into(),
+            ..VolumeMount::default()
+        }]),
+        ..confined_container(pipeline, component)
+    }
+}
+
+/// The only container of such a pod, from the image of a workload.
+pub(super) fn confined_container(pipeline: &ValidatedPipeline, component: Component) -> Container {
+    let release = pipeline.release(component);
+    Container {
+        name: "kpay".into(),
+        image: Some(release.image.clone()),
+        image_pull_policy: Some(release.pull_policy.clone()),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Default::default() }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "tmp".into(),
-            mount_path: "/tmp".into(),
-            ..VolumeMount::default()
-        }]),
         ..Container::default()
     }
 }
@@ -196,7 +209,7 @@ fn probe(path: &str) -> Probe {
     }
 }
 
-fn resources(own: &Resources) -> ResourceRequirements {
+pub(super) fn resources(own: &Resources) -> ResourceRequirements {
     let merged = |defaults: &[(&str, &str)], own: &BTreeMap<String, Quantity>| {
         let mut all: BTreeMap<String, Quantity> = defaults
             .iter()

@@ -16,6 +16,10 @@ fn objects_of(stages: &str) -> DesiredObjects {
 }
 
 fn objects_with(stages: &str, processors: &Value) -> DesiredObjects {
+    objects_importing(stages, processors, None)
+}
+
+fn objects_importing(stages: &str, processors: &Value, import: Option<&Import>) -> DesiredObjects {
     let resource: PaymentPipeline = serde_json::from_value(json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
         "metadata": {"name": "payments", "namespace": "default"},
@@ -28,19 +32,25 @@ fn objects_with(stages: &str, processors: &Value) -> DesiredObjects {
         &validate(&resource, &image).expect("valid"),
         &owner,
         &Identities { stages: stages.into(), gateway: "gateway".into() },
+        import,
     )
 }
 
 fn pods(objects: &DesiredObjects) -> Vec<PodSpec> {
     let stages = objects.stateful_sets.iter().filter_map(|s| s.spec.as_ref()).map(|s| &s.template);
     let gateway = objects.deployments.iter().filter_map(|d| d.spec.as_ref()).map(|d| &d.template);
-    stages.chain(gateway).filter_map(|template| template.spec.clone()).collect()
+    let jobs = objects.jobs.iter().filter_map(|job| job.spec.as_ref()).map(|job| &job.template);
+    stages.chain(gateway).chain(jobs).filter_map(|template| template.spec.clone()).collect()
+}
+
+fn import() -> Import {
+    Import { config_map: "opening".into(), key: "a.csv".into(), digest: "0123456789".into() }
 }
 
 #[test]
 fn every_pod_meets_the_restricted_standard() {
-    let pods = pods(&objects_with("stages", &json!({"generator": {}})));
-    assert_eq!(pods.len(), 5);
+    let pods = pods(&objects_importing("stages", &json!({"generator": {}}), Some(&import())));
+    assert_eq!(pods.len(), 6);
     for pod in pods {
         let security = pod.security_context.expect("a pod security context");
         assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(USER)));
@@ -154,4 +164,57 @@ fn stages_have_headless_services_that_name_pods_before_they_are_ready() {
         assert_eq!(spec.cluster_ip.as_deref() == Some("None"), headless);
         assert_eq!(spec.publish_not_ready_addresses, headless.then_some(true));
     }
+}
+
+#[test]
+fn an_import_is_a_job_that_knows_its_content_and_has_no_token() {
+    let gateway = json!({"gateway": {"placement": {"nodeSelector": {"pool": "payments"}}}});
+    let objects = objects_importing("stages", &gateway, Some(&import()));
+    let job = serde_json::to_value(&objects.jobs[0]).expect("JSON");
+    assert_eq!(job["metadata"]["name"], "payments-accounts-0123456789");
+    let labels = &job["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels[names::COMPONENT_LABEL], "accounts-bootstrap");
+    assert_eq!(labels[names::PIPELINE_LABEL], "payments");
+    let pod = &job["spec"]["template"]["spec"];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod.get("serviceAccountName"), None);
+    assert_eq!(pod["nodeSelector"]["pool"], "payments", "where the gateway may run");
+    let container = &pod["containers"][0];
+    assert_eq!(container["image"], "kpay:1");
+    assert_eq!(container["resources"]["limits"]["memory"], "512Mi");
+    assert_eq!(
+        container["args"],
+        json!([
+            "account",
+            "import",
+            "/accounts/a.csv",
+            "--digest",
+            "0123456789",
+            "--report",
+            "/dev/termination-log",
+            "--wait",
+            "30s",
+            "--require-outcome"
+        ])
+    );
+    assert_eq!(
+        container["env"],
+        json!([{"name": "KPAY_GATEWAY_URL", "value": "http://payments-gateway.default.svc:8080"}])
+    );
+    let mount =
+        json!([{"name": "accounts", "mountPath": "/accounts/a.csv", "subPath": "a.csv", "readOnly": true}]);
+    assert_eq!(container["volumeMounts"], mount);
+    let config_map = json!({"name": "opening", "items": [{"key": "a.csv", "path": "a.csv"}]});
+    assert_eq!(pod["volumes"], json!([{"name": "accounts", "configMap": config_map}]));
+    let rules = &job["spec"]["podFailurePolicy"]["rules"];
+    assert_eq!(rules[1]["action"], "FailJob");
+    assert_eq!(rules[1]["onExitCodes"]["values"], json!([1, 2, 4]), "3 is tried again");
+    assert_eq!(pod["restartPolicy"], "Never", "the policy wants it");
+}
+
+#[test]
+fn the_name_of_an_import_is_a_label_of_its_pods() {
+    // Of the longest pipeline and all digits that a digest is told by.
+    let name = names::bootstrap_job(&"p".repeat(40), &import().digest);
+    assert!(name.len() <= 63, "{name}");
 }

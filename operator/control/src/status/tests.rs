@@ -1,6 +1,7 @@
 //! What the status says in which situation.
 
 use k8s_openapi::jiff::Timestamp;
+use kpay_crds::BootstrapReason;
 
 use super::*;
 use crate::phase::Reason;
@@ -25,6 +26,7 @@ fn input(reports: &Reports) -> Input<'_> {
         release: None,
         autoscaling: None,
         decided: None,
+        accounts: None,
         drain_timeout_ms: 60_000,
         image_tag: "1".into(),
         topic_prefix: "default.payments.".into(),
@@ -140,4 +142,37 @@ fn a_drain_that_is_not_waited_for_is_remembered_until_the_spec_changes() {
     assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "Forced"));
     assert!(condition(&forced, "Ready").message.contains("may be in flight"));
     assert!(!given_up(&forced, Some(1)));
+}
+
+#[test]
+fn refused_lines_are_told_and_leave_the_pipeline_ready() {
+    let reports = Reports::new();
+    let of = |reason: BootstrapReason, message: &str| AccountsBootstrapStatus {
+        state: reason.state(),
+        reason,
+        message: message.into(),
+        ..AccountsBootstrapStatus::default()
+    };
+    for (reason, status) in [
+        (BootstrapReason::NotRunning, "False"),
+        (BootstrapReason::Importing, "False"),
+        (BootstrapReason::Imported, "True"),
+        (BootstrapReason::LinesRefused, "False"),
+        (BootstrapReason::ImportFailed, "False"),
+    ] {
+        let accounts = Some(of(reason, "2 of 9"));
+        let next = next(&self::status(Phase::Running), &Input { accounts, ..input(&reports) });
+        let told = condition(&next, "AccountsBootstrapped");
+        assert_eq!((told.status.as_str(), told.reason.as_str()), (status, reason.as_str()));
+        assert_eq!(told.message, "2 of 9");
+        assert_eq!(condition(&next, "Degraded").status, "False", "{reason:?}");
+        assert_eq!(condition(&next, "Ready").status, "True", "{reason:?}");
+    }
+    let with = next(
+        &status(Phase::Running),
+        &Input { accounts: Some(of(BootstrapReason::Imported, "")), ..input(&reports) },
+    );
+    let without = next(&with, &input(&reports));
+    assert_eq!(without.accounts_bootstrap, None);
+    assert!(without.conditions.iter().all(|condition| condition.type_ != "AccountsBootstrapped"));
 }

@@ -34,6 +34,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "accounts to begin with",
+        spec: || json!({"accounts": {"bootstrap": {"configMap": {"name": "opening"}}}}),
+        deeds: &[
+            |world| world.has_accounts("id\nalice\n"),
+            |world| world.has_accounts("id\nbob\n"),
+            |world| world.edit(&json!({"accounts": {"bootstrap": null}})),
+        ],
+    },
+    Scenario {
         name: "more and fewer pods",
         spec: || json!({}),
         deeds: &[

@@ -16,6 +16,8 @@ const OF_THE_SERVER: [&str; 5] =
 pub(super) struct Server {
     pub(super) objects: BTreeMap<String, Value>,
     pub(super) writes: Vec<String>,
+    /// The reasons of the events.
+    pub(super) events: Vec<String>,
     pub(super) version: u64,
 }
 
@@ -23,6 +25,10 @@ impl Server {
     pub(super) fn read(&self, path: &str) -> (u16, Value) {
         if let Some(found) = self.objects.get(path) {
             return (200, found.clone());
+        }
+        // `<namespace>/<kind>/<name>` is no list.
+        if path.split_once("/namespaces/").is_some_and(|(_, place)| place.split('/').count() > 2) {
+            return refusal(404, "NotFound");
         }
         let folder = format!("{path}/");
         let items: Vec<&Value> =

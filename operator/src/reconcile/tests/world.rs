@@ -29,7 +29,8 @@ use crate::reconcile::reconcile;
 pub(super) const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
 pub(super) const GENERATOR: &str = "/apis/apps/v1/namespaces/default/deployments/payments-generator";
 pub(super) const ACCOUNT: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-account";
-const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(super) const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(super) const ACCOUNTS: &str = "/api/v1/namespaces/default/configmaps/opening";
 
 pub(super) struct World {
     pub(super) server: Arc<Mutex<Server>>,
@@ -79,6 +80,15 @@ impl World {
         server.put(PIPELINE, &live, new);
     }
 
+    /// Somebody applies the `ConfigMap` with accounts.
+    pub(super) fn has_accounts(&self, content: &str) {
+        let mut server = self.server.lock();
+        let live = server.objects.get(ACCOUNTS).cloned().unwrap_or_default();
+        let new = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "opening"},
+            "data": {"accounts.csv": content}});
+        server.put(ACCOUNTS, &live, new);
+    }
+
     pub(super) async fn reconcile(&self) -> Vec<String> {
         self.server.lock().writes.clear();
         reconcile(Arc::new(self.pipeline()), Arc::clone(&self.context)).await.expect("a reconcile");
@@ -98,11 +108,17 @@ impl World {
         }
     }
 
-    /// As controllers and kubelet would: the workloads have the pods that they want, and those are ready.
+    /// As controllers and kubelet would: the workloads have the pods that they want, and those are ready; the pod of a Job is
+    /// through.
     pub(super) fn pods_come_and_go(&self) {
         self.pods_become_ready();
         let mut server = self.server.lock();
         let mut wanted = HashMap::new();
+        for object in server.objects.values_mut().filter(|object| object["kind"] == "Job") {
+            object["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
+            let pod = pod_of_job(object, "Succeeded", &json!({"lines": 1, "opened": 1}).to_string());
+            wanted.insert(format!("{PODS}/{}", pod["metadata"]["name"].as_str().unwrap_or_default()), pod);
+        }
         for object in server.objects.values() {
             if !["StatefulSet", "Deployment"].iter().any(|kind| object["kind"] == *kind) {
                 continue;
@@ -145,6 +161,20 @@ impl World {
             }
         }
     }
+}
+
+/// The pod of a Job, with what it said at its end.
+pub(super) fn pod_of_job(job: &Value, phase: &str, said: &str) -> Value {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    let mut labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    labels["batch.kubernetes.io/job-name"] = json!(name);
+    let mut container =
+        json!({"name": "kpay", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {}});
+    if phase != "Running" {
+        container["state"] = json!({"terminated": {"exitCode": 1, "message": said}});
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("{name}-x"), "labels": labels},
+        "status": {"phase": phase, "containerStatuses": [container]}})
 }
 
 /// Pods that have done what they were told, and hold nothing.
@@ -218,7 +248,9 @@ fn client(server: &Arc<Mutex<Server>>, interposer: &Interposer, operator: &Opera
                 operator.reads(path, &mut found);
                 (code, found)
             } else if path.contains("/events") {
-                (201, serde_json::from_slice(&body).unwrap_or_default())
+                let event: Value = serde_json::from_slice(&body).unwrap_or_default();
+                server.lock().events.push(event["reason"].as_str().unwrap_or_default().to_owned());
+                (201, event)
             } else {
                 let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
                 match operator.writes(&parts.method, path, asked.clone()) {
