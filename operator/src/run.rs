@@ -39,7 +39,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     tokio::spawn(serve(listener, probes.clone()));
 
-    let config = Config::infer().await.context("no way to the API server")?;
+    let mut config = Config::infer().await.context("no way to the API server")?;
+    // What fails is tried again by its reconcile, after a delay that holds up no other.
+    config.default_retry = false;
     let client = counted(config, &probes.metrics)?;
     let version = client.apiserver_version().await.context("the API server does not answer")?;
     tracing::info!(kubernetes = version.git_version, listen = %settings.listen, "connected");

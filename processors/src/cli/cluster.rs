@@ -35,7 +35,9 @@ impl Cluster {
     /// kubeconfig's context, without a pipeline the only one there.
     pub(super) async fn open(address: &str, namespace: Option<&str>) -> Result<Self, CliError> {
         let unusable = |error: &dyn std::fmt::Display| CliError::Usage(format!("{address}: {error}"));
-        let config = Config::infer().await.map_err(|error| unusable(&error))?;
+        let mut config = Config::infer().await.map_err(|error| unusable(&error))?;
+        // A 503 is the gateway's own word to whoever asks, who decides whether to ask again.
+        config.default_retry = false;
         let (named, pipeline) = parts(address);
         let namespace = named.or(namespace).unwrap_or(&config.default_namespace).to_owned();
         let client = Client::try_from(config).map_err(|error| unusable(&error))?;
