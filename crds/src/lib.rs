@@ -37,7 +37,7 @@ pub use operation::{
     ReplayDeadLetters, ReplayReport,
 };
 pub use pipeline::{
-    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image,
+    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, IncomingTopic,
     IntakeWhilePaused, Kafka, PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};

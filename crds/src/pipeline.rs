@@ -207,7 +207,7 @@ pub struct Kafka {
 pub struct Topics {
     /// `payment.incoming`: what was asked for. Its retention is at least `accounts.idempotencyWindow`. Default 7d.
     #[serde(default)]
-    pub incoming: Topic,
+    pub incoming: IncomingTopic,
     /// `payment.inflight`: debits and credits on their way to the accounts. `account.ledger` and
     /// `account.checkpoints` have its partition count. Default retention 7d.
     #[serde(default)]
@@ -245,8 +245,8 @@ pub struct Topic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
     pub retention: Option<String>,
-    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy`,
-    /// `retention.ms` and, of `payment.incoming`, `message.timestamp.type`, which kpay sets itself.
+    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy` and not
+    /// `retention.ms`, which kpay sets itself.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub config: BTreeMap<String, String>,
@@ -255,6 +255,45 @@ pub struct Topic {
 impl Default for Topic {
     fn default() -> Self {
         Self { partitions: defaults::partitions(), retention: None, config: BTreeMap::new() }
+    }
+}
+
+/// The topic that others write: it may be older than the pipeline.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncomingTopic {
+    /// Partitions: the most workers that can share the topic. Never fewer than there are, and no more either: the
+    /// state of a stage lies by partition.
+    #[serde(default = "defaults::partitions")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub partitions: i32,
+    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
+    pub retention: Option<String>,
+    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy`,
+    /// `retention.ms` and `message.timestamp.type`, which kpay sets itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub config: BTreeMap<String, String>,
+    /// Where the first start begins in a topic that has records already: `Earliest` (default), `Latest`, the first
+    /// record at or after a time such as `2026-07-25T12:00:00Z`, or an offset for every partition such as `0:120,1:97`.
+    /// What lies before is never read. Looked at once, when the topics are there for the first time; a later change has
+    /// no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 32768),
+        regex(
+            pattern = r"^(Earliest|Latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[-+][0-9]{2}:[0-9]{2})|[0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*)$"
+        )
+    )]
+    pub start_from: Option<String>,
+}
+
+impl Default for IncomingTopic {
+    fn default() -> Self {
+        let Topic { partitions, retention, config } = Topic::default();
+        Self { partitions, retention, config, start_from: None }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kpay_control::autoscale::Offsets;
 use kpay_control::drain::Progress;
+use kpay_control::start::Ends;
 use kpay_control::topics::TopicState;
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
@@ -50,6 +51,17 @@ pub trait Broker: Send + Sync {
     fn group_offsets(&self, group: &str, topic: &str) -> Result<Offsets, BrokerError>;
     /// Takes members that do not come back out of a group.
     fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError>;
+    /// The ends of each partition, and where the records of a time begin, if one is given.
+    fn ends(&self, topic: &str, at_ms: Option<i64>) -> Result<BTreeMap<i32, Ends>, BrokerError>;
+    /// What a group has committed; nothing of partitions where it never did.
+    fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError>;
+    /// Commits offsets with their metadata for a group that has no members.
+    fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        offsets: &BTreeMap<i32, (i64, String)>,
+    ) -> Result<(), BrokerError>;
 }
 
 /// Opens clusters by their bootstrap servers.
@@ -117,5 +129,24 @@ impl Broker for Admin {
 
     fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError> {
         Ok(Admin::remove_members(self, group, instances)?)
+    }
+
+    fn ends(&self, topic: &str, at_ms: Option<i64>) -> Result<BTreeMap<i32, Ends>, BrokerError> {
+        let ends = |e: kpay_kafka::admin::PartitionEnds| Ends { low: e.low, high: e.high, at: e.at };
+        let found = Admin::ends(self, topic, at_ms)?;
+        Ok(found.into_iter().map(|(partition, found)| (partition, ends(found))).collect())
+    }
+
+    fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
+        Ok(Admin::committed(self, group, topic)?)
+    }
+
+    fn commit(
+        &self,
+        group: &str,
+        topic: &str,
+        offsets: &BTreeMap<i32, (i64, String)>,
+    ) -> Result<(), BrokerError> {
+        Ok(Admin::commit(self, group, topic, offsets)?)
     }
 }

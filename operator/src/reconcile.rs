@@ -12,6 +12,7 @@ use kpay_control::drain::flowing;
 use kpay_control::names::{Component, workload};
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
+use kpay_control::start::{hold_back, never_started};
 use kpay_control::status::{self, Input, Verdict};
 use kpay_control::validate::{Invalid, ValidatedPipeline, topic_prefix, validate};
 use kpay_crds::{AutoscalingMode, PaymentPipeline, PaymentPipelineStatus, Phase};
@@ -92,7 +93,8 @@ async fn serve(
     let pipeline = &scaled(pipeline.rolled(&old), &old, &observed.objects);
     departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
-    let topics = topics_pass(resource, pipeline, old.phase, context).await;
+    let first = never_started(pipeline, old.phase, &owner.uid, &observed.objects);
+    let topics = topics_pass(resource, pipeline, old.phase, first, context).await;
     let workloads = workload_reports(pipeline, &observed.objects);
     let mut evidence = evidence(pipeline, &old, &observed, reports);
     let blockers = ask_groups(pipeline, old.phase, &mut evidence, &context.brokers).await;
@@ -116,7 +118,8 @@ async fn serve(
     let gateway = workloads.get(&Component::Gateway);
     let accounts = bootstrap::decide(resource, pipeline, &observed, running, gateway, &now, context).await;
     let import = accounts.as_ref().and_then(|accounts| accounts.job.as_ref());
-    let applied = bring_about(pipeline, &owner, &observed.objects, import, context).await;
+    let begun = !first || topics.begun == Some(true);
+    let applied = bring_about(pipeline, &owner, &observed.objects, import, begun, context).await;
 
     let input = Input {
         now,
@@ -160,12 +163,14 @@ fn scaled(
     })
 }
 
-/// Builds what the pipeline needs and applies it: the identities first, since the pods name them.
+/// Builds what the pipeline needs and applies it: the identities first, since the pods name them. Whatever asks for other
+/// pods comes through here, so that nothing makes those of the intake before it is settled where that begins.
 async fn bring_about(
     pipeline: &ValidatedPipeline,
     owner: &OwnerReference,
     live: &DesiredObjects,
     import: Option<&Import>,
+    begun: bool,
     context: &Context,
 ) -> Result<(), Error> {
     let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
@@ -174,7 +179,11 @@ async fn bring_about(
         stages: identity(&context.client, place, &stages, &live.service_accounts).await?,
         gateway: identity(&context.client, place, &gateway, &live.service_accounts).await?,
     };
-    apply(&context.client, place, &build(pipeline, owner, &identities, import), live).await
+    let mut desired = build(pipeline, owner, &identities, import);
+    if !begun {
+        hold_back(&mut desired, &pipeline.name, live);
+    }
+    apply(&context.client, place, &desired, live).await
 }
 
 fn pause_after(
@@ -247,11 +256,13 @@ async fn topics_pass(
     resource: &PaymentPipeline,
     pipeline: &ValidatedPipeline,
     phase: Option<Phase>,
+    first: bool,
     context: &Context,
 ) -> TopicsPass {
     let generation = resource.metadata.generation;
     if let Some((seen, at, pass)) = context.recall(resource).topics
         && seen == generation
+        && (!first || pass.begun.is_some())
     {
         let pending = matches!(phase, None | Some(Phase::Pending));
         let every = match pass.verdict.status {
@@ -263,7 +274,7 @@ async fn topics_pass(
             return pass;
         }
     }
-    let pass = topics::keep(&context.brokers, pipeline).await;
+    let pass = topics::keep(&context.brokers, pipeline, first).await;
     context.remember(resource, |memory| memory.topics = Some((generation, Instant::now(), pass.clone())));
     pass
 }
@@ -273,7 +284,7 @@ fn degraded(failed: Option<&Error>, topics: &Verdict) -> Option<Verdict> {
         let message = format!("{error}; does the operator's ClusterRole fit its version?");
         return Some(Verdict::new(Some(true), "ApplyFailed", message));
     }
-    let refused = topics.reason == "PartitionsRefused" || topics.reason == "KafkaUnreachable";
+    let refused = ["PartitionsRefused", "StartRefused", "KafkaUnreachable"].contains(&topics.reason);
     refused.then(|| Verdict::new(Some(true), topics.reason, topics.message.clone()))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kpay_control::autoscale::Offsets;
 use kpay_control::drain::GroupProgress;
 use kpay_control::names::{Component, TopicName, group};
+use kpay_control::start::{StartFrom, StartRefusal, metadata, resolve};
 use kpay_control::status::Verdict;
 use kpay_control::topics::{TopicChange, TopicRefusal, plan};
 use kpay_control::validate::ValidatedPipeline;
@@ -21,15 +22,20 @@ pub struct TopicsPass {
     pub report: Option<BTreeMap<String, TopicReport>>,
     /// The `TopicsReady` condition.
     pub verdict: Verdict,
+    /// Whether it is settled where the intake begins; none when that was not asked.
+    pub begun: Option<bool>,
 }
 
-/// Makes the topics what the pipeline declares, as far as that is safe.
-pub async fn keep(brokers: &Arc<dyn Brokers>, pipeline: &ValidatedPipeline) -> TopicsPass {
+/// Makes the topics what the pipeline declares, as far as that is safe. With `first` the intake has never started: where
+/// it begins is decided once they are as declared, and once for ever.
+pub async fn keep(brokers: &Arc<dyn Brokers>, pipeline: &ValidatedPipeline, first: bool) -> TopicsPass {
     let wanted = pipeline.clone();
-    match blocking(brokers, &pipeline.bootstrap_servers, move |broker| keep_blocking(broker, &wanted)).await {
+    let keep = move |broker: &dyn Broker| keep_blocking(broker, &wanted, first);
+    match blocking(brokers, &pipeline.bootstrap_servers, keep).await {
         Ok(pass) => pass,
         Err(reason) => TopicsPass {
             report: None,
+            begun: first.then_some(false),
             verdict: Verdict::new(
                 None,
                 "KafkaUnreachable",
@@ -129,7 +135,38 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(move || call(brokers.open(&servers)?.as_ref())).await?
 }
 
-fn keep_blocking(broker: &dyn Broker, pipeline: &ValidatedPipeline) -> Result<TopicsPass, BrokerError> {
+/// Commits where the intake begins, for its group, unless that has committed before. `Earliest` needs no commit: it is
+/// where a group begins that has none. Safe to repeat: what is committed is never decided anew.
+///
+/// # Errors
+/// When the broker does not do it. A start that the topic does not have is a value.
+pub fn begin(
+    broker: &dyn Broker,
+    pipeline: &ValidatedPipeline,
+) -> Result<Result<(), StartRefusal>, BrokerError> {
+    if pipeline.start_from == StartFrom::Earliest {
+        return Ok(Ok(()));
+    }
+    let topic = pipeline.topic(TopicName::Incoming);
+    let group = group(&pipeline.topic_prefix, Component::Inflight);
+    if !broker.committed(&group, &topic)?.is_empty() {
+        return Ok(Ok(()));
+    }
+    let offsets = match resolve(&pipeline.start_from, &broker.ends(&topic, pipeline.start_from.time_ms())?) {
+        Ok(offsets) => offsets,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    tracing::info!(group, ?offsets, "the intake begins");
+    let offsets = offsets.into_iter().map(|(partition, offset)| (partition, (offset, metadata(offset))));
+    broker.commit(&group, &topic, &offsets.collect())?;
+    Ok(Ok(()))
+}
+
+fn keep_blocking(
+    broker: &dyn Broker,
+    pipeline: &ValidatedPipeline,
+    first: bool,
+) -> Result<TopicsPass, BrokerError> {
     let mut actual = broker.topics(&pipeline.topic_prefix)?;
     let plan = plan(pipeline, &actual);
     for change in &plan.changes {
@@ -153,7 +190,16 @@ fn keep_blocking(broker: &dyn Broker, pipeline: &ValidatedPipeline) -> Result<To
         let report = TopicReport { partitions: found.partitions, replication: found.replication };
         Some((topic.as_str().to_owned(), report))
     });
-    Ok(TopicsPass { report: Some(report.collect()), verdict: verdict(&plan.refusals, &missing) })
+    let report = Some(report.collect());
+    let mut verdict = verdict(&plan.refusals, &missing);
+    let mut begun = first.then_some(false);
+    if first && verdict.status == Some(true) {
+        match begin(broker, pipeline)? {
+            Ok(()) => begun = Some(true),
+            Err(refusal) => verdict = Verdict::new(Some(false), "StartRefused", refusal.to_string()),
+        }
+    }
+    Ok(TopicsPass { report, verdict, begun })
 }
 
 fn verdict(refusals: &[TopicRefusal], missing: &[&str]) -> Verdict {

@@ -6,7 +6,8 @@ use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use crate::world::{Cluster, NAME, World, make_namespace, manifest, turn};
+use crate::ground::{make_namespace, manifest};
+use crate::world::{Cluster, NAME, World, turn};
 
 #[test]
 fn bad_requests_have_their_own_answers_and_the_next_payment_passes() -> anyhow::Result<()> {
@@ -68,13 +69,14 @@ fn a_resource_that_cannot_work_is_refused_with_the_name_of_the_field() -> anyhow
         Ok(cluster.wait(api.create(&dry_run, &object)).map(drop).map_err(|error| error.to_string()))
     };
     assert_eq!(create(&manifest(&namespace))?, Ok(()), "the manifest that the others differ from");
-    let wrong: [(&str, Value, &str); 9] = [
+    let wrong: [(&str, Value, &str); 10] = [
         ("/spec/desiredPhase", json!("Stopped"), "desiredPhase"),
         ("/spec/kafka/bootstrapServers", json!("no port"), "bootstrapServers"),
         ("/spec/kafka/replication", json!(0), "replication"),
         ("/spec/topics/complete", json!({"partitions": 4}), "topics.confirmed.partitions"),
         ("/spec/topics/incoming", json!({"partitions": 0}), "partitions"),
         ("/spec/topics/incoming", json!({"retention": "for ever"}), "retention"),
+        ("/spec/topics/incoming", json!({"startFrom": "yesterday"}), "startFrom"),
         ("/spec/accounts", json!({"currency": "usd"}), "currency"),
         ("/spec/processors", json!({"account": {"replicas": -1}}), "replicas"),
         ("/metadata/name", json!("a-name-that-is-longer-than-forty-characters"), "metadata.name"),

@@ -17,10 +17,12 @@ use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::Rest;
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+
+use crate::ground::Ground;
 
 pub(crate) const NAME: &str = "payments";
 pub(crate) const FUNDING: i64 = 1_000_000;
@@ -135,18 +137,6 @@ impl Cluster {
     }
 }
 
-/// A pipeline with all settings at their defaults, whose topics go with it.
-pub(crate) fn manifest(namespace: &str) -> Value {
-    json!({
-        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {
-            "kafka": {"bootstrapServers": "kafka.kpay-system.svc:9092"},
-            "topics": {"deletionPolicy": "Delete"}
-        }
-    })
-}
-
 impl World {
     /// Makes the namespace `<test>-<pid>` and the pipeline, and opens `accounts` accounts with [`FUNDING`] each.
     pub(crate) fn start(test: &str, accounts: u64) -> anyhow::Result<Self> {
@@ -155,38 +145,29 @@ impl World {
 
     /// As [`World::start`], with fields of the spec that are not at their defaults.
     pub(crate) fn start_with(test: &str, accounts: u64, spec: &Value) -> anyhow::Result<Self> {
-        let cluster = Cluster::open()?;
-        let kafka =
-            std::env::var("KPAY_KAFKA").context("KPAY_KAFKA is not set: cargo xtask test --tier cluster")?;
-        let namespace = format!("{test}-{}", std::process::id());
-        make_namespace(&cluster, &namespace)?;
-        let pipelines: Api<PaymentPipeline> = Api::namespaced(cluster.client.clone(), &namespace);
-        let mut manifest = manifest(&namespace);
-        merge(&mut manifest["spec"], spec);
-        let pipeline: PaymentPipeline = serde_json::from_value(manifest)?;
-        cluster.wait(pipelines.create(&PostParams::default(), &pipeline))?;
-        cluster.until("the pipeline is Running", |cluster| {
-            let status = cluster.wait(pipelines.get_status(NAME))?.status.unwrap_or_default();
-            ensure!(phase_of(&status) == "Running", "{:?} {:?}", status.phase, status.conditions);
-            Ok(Some(()))
-        })?;
-        let rest = gateway(&cluster, &namespace)?;
-        let connection = Connection { bootstrap_servers: kafka, client_id: "kpay-e2e".to_owned() };
-        let names = Names { prefix: format!("{namespace}.{NAME}.") };
-        let admin = Admin::new(connection.clone(), Duration::from_secs(15))?;
-        let incoming = names.topic(TopicName::Incoming);
-        let partitions = admin.partition_count(&incoming)?;
-        let appender = Appender::open(&connection, incoming, partitions, 1)?;
-        let tail = Tail::open(&connection, &names)?;
-        let (ids, funded) = (BTreeSet::new(), 0);
-        let mut world =
-            Self { cluster, namespace, rest, appender, tail, ids, funded, names, admin, connection };
+        let ground = Ground::make(test)?;
+        ground.create(spec)?;
+        let mut world = Self::on(ground)?;
         for number in 0..accounts {
             world.send(&load::open(number, FUNDING)?)?;
             world.funded += i128::from(FUNDING);
         }
         world.finish()?;
         Ok(world)
+    }
+
+    /// Waits until the pipeline that was made there is Running.
+    pub(crate) fn on(ground: Ground) -> anyhow::Result<Self> {
+        ground.cluster.until("the pipeline is Running", |_| {
+            let status = ground.status()?;
+            ensure!(phase_of(&status) == "Running", "{:?} {:?}", status.phase, status.conditions);
+            Ok(Some(()))
+        })?;
+        let (rest, appender) = (gateway(&ground.cluster, &ground.namespace)?, ground.appender()?);
+        let Ground { cluster, namespace, names, admin, connection } = ground;
+        let tail = Tail::open(&connection, &names)?;
+        let (ids, funded) = (BTreeSet::new(), 0);
+        Ok(Self { cluster, namespace, rest, appender, tail, ids, funded, names, admin, connection })
     }
 
     pub(crate) fn pipelines(&self) -> Api<PaymentPipeline> {
@@ -305,18 +286,6 @@ impl World {
     }
 }
 
-/// Puts the fields of `more` into `into`, object by object.
-fn merge(into: &mut Value, more: &Value) {
-    match (into, more) {
-        (Value::Object(into), Value::Object(more)) => {
-            for (name, value) in more {
-                merge(into.entry(name.clone()).or_insert(Value::Null), value);
-            }
-        }
-        (into, more) => *into = more.clone(),
-    }
-}
-
 /// The public API at the address that its Service has now.
 fn gateway(cluster: &Cluster, namespace: &str) -> anyhow::Result<Rest> {
     let services: Api<Service> = Api::namespaced(cluster.client.clone(), namespace);
@@ -339,13 +308,6 @@ impl Drop for World {
             eprintln!("{} stays: {error}", self.namespace);
         }
     }
-}
-
-pub(crate) fn make_namespace(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
-    cluster.wait(namespaces.create(&PostParams::default(), &namespace))?;
-    Ok(())
 }
 
 pub(crate) fn phase_of(status: &PaymentPipelineStatus) -> &'static str {

@@ -10,5 +10,6 @@ mod crashes;
 mod dead_letters;
 mod generator;
 mod mixed;
+mod start;
 mod transactions;
 mod world;

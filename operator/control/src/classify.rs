@@ -73,7 +73,9 @@ fn topics(topic: &str, field: &str) -> Option<Change> {
         ("incoming" | "inflight" | "complete" | "confirmed", "partitions") => Some(Change::WipeRequired),
         ("dlq", "partitions")
         | ("incoming" | "inflight" | "complete" | "confirmed" | "ledger" | "dlq", "retention" | "config")
-        | ("checkpoints", "config") => Some(Change::InPlace),
+        | ("checkpoints", "config")
+        // Only the first start looks at it.
+        | ("incoming", "startFrom") => Some(Change::InPlace),
         _ => None,
     }
 }

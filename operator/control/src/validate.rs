@@ -15,6 +15,7 @@ use crate::duration::parse_ms;
 use crate::generator;
 use crate::names::{Component, TopicName};
 use crate::policy::{Terms, terms};
+use crate::start::StartFrom;
 use crate::upgrade::{self, own, release};
 
 pub use self::invalid::Invalid;
@@ -56,6 +57,8 @@ pub struct ValidatedPipeline {
     pub topic_prefix: String,
     /// What each topic should be.
     pub topics: BTreeMap<TopicName, DesiredTopic>,
+    /// Where the first start begins in `payment.incoming`.
+    pub start_from: StartFrom,
     /// Whether topics go when the resource goes.
     pub deletion_policy: DeletionPolicy,
     /// Currency of an account opened without one.
@@ -161,6 +164,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let autoscaling = autoscaling(spec, &mut invalid);
     let upgrade = upgrade_settings(spec, &mut invalid);
     invalid.extend(generator::check(spec));
+    let start_from = start_from(spec, &mut invalid);
     let terms = match terms(spec) {
         Ok(terms) if invalid.is_empty() => terms,
         Ok(_) => return Err(invalid),
@@ -185,6 +189,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
         topic_prefix: topic_prefix(&namespace, &name, spec),
         topics,
+        start_from,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
         accounts: spec.accounts.bootstrap.as_ref().map(|bootstrap| bootstrap.config_map.clone()),
@@ -232,6 +237,15 @@ fn autoscaling(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> Option
 /// What comes before every topic of the pipeline.
 pub fn topic_prefix(namespace: &str, name: &str, spec: &PaymentPipelineSpec) -> String {
     spec.kafka.topic_prefix.clone().unwrap_or_else(|| format!("{namespace}.{name}."))
+}
+
+fn start_from(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> StartFrom {
+    let incoming = &spec.topics.incoming;
+    let Some(text) = incoming.start_from.as_deref() else { return StartFrom::default() };
+    StartFrom::parse(text, incoming.partitions).unwrap_or_else(|error| {
+        invalid.push(error.into());
+        StartFrom::default()
+    })
 }
 
 fn duration(field: &'static str, value: &str, invalid: &mut Vec<Invalid>) -> i64 {

@@ -8,6 +8,7 @@ mod mistakes;
 mod pods;
 mod scenarios;
 mod server;
+mod start;
 mod world;
 
 use kpay_crds::DesiredPhase;

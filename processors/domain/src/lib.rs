@@ -52,6 +52,6 @@ pub use payment::{
     Intake, Payment, REFERENCE_BYTES_MAX, Reference, Refund, StatusChange,
 };
 pub use policy::{Limits, Policy};
-pub use progress::Progress;
+pub use progress::{Accepted, Progress};
 pub use reason::Reason;
 pub use rules::{Payer, RuleAction, RuleError, RuleName, RuleSource, Rules, Verdict};

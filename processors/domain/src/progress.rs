@@ -36,6 +36,9 @@ pub enum ProgressError {
     /// A currency with its value is not `USD=123`, or comes twice.
     #[error("a value is not like USD=123")]
     Value,
+    /// The start is no offset.
+    #[error("the start is not an offset")]
+    Start,
 }
 
 const VERSION: &str = "v1";
@@ -105,5 +108,56 @@ impl Progress {
             }
         }
         Ok(Self { count, value })
+    }
+}
+
+/// What the intake of a partition keeps with its committed offset: what it has accepted, and where it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Since the start.
+    pub progress: Progress,
+    /// The first offset that was ever read: what lies before was never accepted, so that its ids are free.
+    pub start: i64,
+}
+
+impl Accepted {
+    /// The text form: that of the progress, with `@57` behind it when the start is not the beginning.
+    pub fn to_text(&self) -> String {
+        let text = self.progress.to_text();
+        if self.start == 0 { text } else { format!("{text}@{}", self.start) }
+    }
+
+    /// Reads the text form.
+    pub fn from_text(text: &str) -> Result<Self, ProgressError> {
+        let (progress, start) = match text.split_once('@') {
+            None => (text, 0),
+            Some((progress, start)) => {
+                let start = start.parse().ok().filter(|start| *start > 0);
+                (progress, start.ok_or(ProgressError::Start)?)
+            }
+        };
+        Ok(Self { progress: Progress::from_text(progress)?, start })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Accepted, Progress, ProgressError};
+
+    #[test]
+    fn where_the_intake_began_goes_with_what_it_accepted() {
+        let of = |start| Accepted { progress: Progress { count: 3, ..Progress::default() }, start };
+        for (accepted, text) in
+            [(of(0), "v1;3"), (of(57), "v1;3@57"), (of(i64::MAX), "v1;3@9223372036854775807")]
+        {
+            assert_eq!(accepted.to_text(), text);
+            assert_eq!(Accepted::from_text(text), Ok(accepted));
+            // A reader from before there was a start says so, and does not take it for the beginning.
+            assert_eq!(Progress::from_text(text).is_ok(), !text.contains('@'), "{text}");
+        }
+        for text in ["v1;3@", "v1;3@0", "v1;3@-1", "v1;3@x", "v1;3@1@2"] {
+            assert_eq!(Accepted::from_text(text), Err(ProgressError::Start), "{text}");
+        }
+        assert!(Accepted::from_text("@57").is_err());
     }
 }

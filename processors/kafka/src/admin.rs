@@ -1,24 +1,23 @@
 //! Topics and consumer groups, as an administrator sees them. Only I/O; every call blocks, so an async caller
 //! wraps it in `spawn_blocking`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+mod offsets;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::message::Message;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
-use crate::config::{Connection, Isolation};
+pub use self::offsets::{GroupOffsets, PartitionEnds, PartitionProgress, watermarks};
+use crate::config::Connection;
 use crate::error::KafkaError;
 use crate::ffi;
 use crate::group::remove_members;
-use crate::quiet::Quiet;
 
 /// A client for topics and groups.
 pub struct Admin {
@@ -36,29 +35,6 @@ pub struct TopicState {
     pub replication: i32,
     /// The settings that were set on the topic itself (not the broker's defaults).
     pub config: BTreeMap<String, String>,
-}
-
-/// How far a group has come in one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionProgress {
-    /// The committed offset; `None` when the group never committed.
-    pub committed: Option<i64>,
-    /// Where `read_committed` ends.
-    pub last_stable: i64,
-    /// Where the log ends.
-    pub high_watermark: i64,
-    /// Whether a data record lies between the committed and the last stable offset. Control records take
-    /// offsets too, so the difference of the two says nothing.
-    pub data_records_between: bool,
-}
-
-/// How far a group is on a topic, summed over its partitions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct GroupOffsets {
-    /// The committed offsets; the beginning of a partition where there is none.
-    pub committed: i64,
-    /// Where `read_committed` ends.
-    pub end: i64,
 }
 
 impl Admin {
@@ -153,75 +129,9 @@ impl Admin {
         Ok(())
     }
 
-    /// How far `group` has come in every partition of `topic`. Reads only what lies between, joins nothing.
-    pub fn group_progress(
-        &self,
-        group: &str,
-        topic: &str,
-    ) -> Result<BTreeMap<i32, PartitionProgress>, KafkaError> {
-        let create = || KafkaError::call("create consumer");
-        let as_group: BaseConsumer = self.connection.consumer(group, 1024).create().map_err(create())?;
-        let reader = |isolation| self.connection.reader(isolation).create_with_context(Quiet);
-        let stable = reader(Isolation::Committed).map_err(create())?;
-        let all = reader(Isolation::Uncommitted).map_err(create())?;
-        let mut wanted = TopicPartitionList::new();
-        for partition in 0..self.partition_count(topic)? {
-            wanted.add_partition(topic, partition);
-        }
-        let committed = as_group
-            .committed_offsets(wanted, self.timeout)
-            .map_err(KafkaError::call("fetch committed offsets"))?;
-        let mut progress = BTreeMap::new();
-        let mut gaps = BTreeMap::new();
-        for element in committed.elements() {
-            let partition = element.partition();
-            // The high watermark first: what becomes stable in between only shows as more lag, never as less.
-            let (low, high_watermark) = watermarks(&all, topic, partition, self.timeout)?;
-            let (_, last_stable) = watermarks(&stable, topic, partition, self.timeout)?;
-            let committed = match element.offset() {
-                Offset::Offset(offset) => Some(offset),
-                _ => None,
-            };
-            let from = committed.unwrap_or(low).max(low);
-            if from < last_stable {
-                gaps.insert(partition, from);
-            }
-            let found =
-                PartitionProgress { committed, last_stable, high_watermark, data_records_between: false };
-            progress.insert(partition, found);
-        }
-        for partition in self.with_records(&stable, topic, gaps)? {
-            if let Some(found) = progress.get_mut(&partition) {
-                found.data_records_between = true;
-            }
-        }
-        Ok(progress)
-    }
-
     /// Takes static members of a group that do not come back out of it.
     pub fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), KafkaError> {
         remove_members(&self.connection, group, instances, self.timeout)
-    }
-
-    /// How far `group` is on the whole of `topic`. Reads no record and joins nothing.
-    pub fn group_offsets(&self, group: &str, topic: &str) -> Result<GroupOffsets, KafkaError> {
-        let consumer: BaseConsumer =
-            self.connection.consumer(group, 1024).create().map_err(KafkaError::call("create consumer"))?;
-        let mut wanted = TopicPartitionList::new();
-        for partition in 0..self.partition_count(topic)? {
-            wanted.add_partition(topic, partition);
-        }
-        let committed = consumer
-            .committed_offsets(wanted, self.timeout)
-            .map_err(KafkaError::call("fetch committed offsets"))?;
-        let mut sums = GroupOffsets::default();
-        for element in committed.elements() {
-            let (low, end) = watermarks(&consumer, topic, element.partition(), self.timeout)?;
-            let committed = if let Offset::Offset(offset) = element.offset() { offset.max(low) } else { low };
-            sums.committed = sums.committed.saturating_add(committed);
-            sums.end = sums.end.saturating_add(end);
-        }
-        Ok(sums)
     }
 
     /// The number of partitions of a topic that exists.
@@ -237,60 +147,8 @@ impl Admin {
             _ => Err(topic_error("find", topic, RDKafkaErrorCode::UnknownTopicOrPartition)),
         }
     }
-
-    /// Which of these partitions hold a data record from their offset on. They are read together: an assignment takes
-    /// librdkafka about a second, however many partitions it has.
-    fn with_records(
-        &self,
-        reader: &BaseConsumer<Quiet>,
-        topic: &str,
-        mut unknown: BTreeMap<i32, i64>,
-    ) -> Result<BTreeSet<i32>, KafkaError> {
-        let mut found = BTreeSet::new();
-        if unknown.is_empty() {
-            return Ok(found);
-        }
-        let mut list = TopicPartitionList::new();
-        for (partition, from) in &unknown {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*from))
-                .map_err(KafkaError::call("assign"))?;
-        }
-        reader.assign(&list).map_err(KafkaError::call("assign"))?;
-        let deadline = Instant::now() + self.timeout;
-        while !unknown.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(KafkaError::TimedOut {
-                    call: "read up to the last stable offset",
-                    timeout_ms: self.timeout.as_millis(),
-                });
-            }
-            match reader.poll(left) {
-                Some(Ok(record)) => {
-                    unknown.remove(&record.partition());
-                    found.insert(record.partition());
-                }
-                Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => {
-                    unknown.remove(&partition);
-                }
-                Some(Err(source)) => return Err(KafkaError::Call { call: "read", source }),
-                None => {}
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn topic_error(call: &'static str, topic: &str, code: RDKafkaErrorCode) -> KafkaError {
     KafkaError::Topic { call, topic: topic.to_owned(), code, detail: String::new() }
-}
-
-/// Low and high end of a partition as the client's isolation level sees it.
-pub fn watermarks<C: ConsumerContext>(
-    client: &BaseConsumer<C>,
-    topic: &str,
-    partition: i32,
-    timeout: Duration,
-) -> Result<(i64, i64), KafkaError> {
-    client.fetch_watermarks(topic, partition, timeout).map_err(KafkaError::call("fetch watermarks"))
 }

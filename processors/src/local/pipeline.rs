@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, bail, ensure};
+use kpay_control::start::StartFrom;
 use kpay_control::validate::{DefaultImage, ValidatedPipeline, validate};
 use kpay_crds::{PaymentPipeline, PullPolicy};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,15 @@ fn parse(text: &str) -> anyhow::Result<ValidatedPipeline> {
         pull_policy: PullPolicy::IfNotPresent,
     };
     match validate(&resource, &unused) {
+        // The log is made here, so that every other start is its beginning.
+        Ok(ValidatedPipeline { start_from: StartFrom::Offsets(offsets), .. })
+            if offsets.values().any(|offset| *offset > 0) =>
+        {
+            bail!(
+                "spec.topics.incoming.startFrom: kpay local makes the log itself, so there is no offset above 0 to begin \
+                at; leave it out"
+            )
+        }
         Ok(pipeline) => Ok(pipeline),
         Err(invalid) => bail!(invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
     }
@@ -113,6 +123,24 @@ mod tests {
     fn the_default_is_a_pipeline_that_runs() {
         let pipeline = parse(super::DEFAULT).unwrap();
         assert_eq!((pipeline.name.as_str(), pipeline.desired), ("payments", DesiredPhase::Running));
+    }
+
+    #[test]
+    fn a_log_that_is_made_here_has_no_offset_to_begin_at() {
+        let of = |start: &str| {
+            super::DEFAULT.replace(
+                "spec:\n",
+                &format!("spec:\n  topics: {{incoming: {{partitions: 1, startFrom: '{start}'}}}}\n"),
+            )
+        };
+        for start in ["Earliest", "Latest", "2026-07-25T12:00:00Z", "0:0"] {
+            assert!(parse(&of(start)).is_ok(), "{start}");
+        }
+        for (start, told) in [("0:1", "leave it out"), ("1:0", "partition 1"), ("soon", "`soon` is no start")]
+        {
+            let said = format!("{:#}", parse(&of(start)).unwrap_err());
+            assert!(said.contains("spec.topics.incoming.startFrom") && said.contains(told), "{said}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kpay_crds::Phase;
-use kpay_domain::Progress;
+use kpay_domain::{Accepted, Progress};
 use kpay_streams::clock::now_ms;
 use kpay_streams::control::{PartitionState, Report};
 use serde::Serialize;
@@ -183,7 +183,7 @@ impl PodControl {
                 let finished = Finished::from_text(&report.metadata);
                 let progress = match &finished {
                     Some(finished) => finished.total.clone(),
-                    None => Progress::from_text(&report.metadata).unwrap_or_default(),
+                    None => Accepted::from_text(&report.metadata).unwrap_or_default().progress,
                 };
                 if let Some(finished) = finished.filter(|f| f.day == now_ms().div_euclid(DAY_MS)) {
                     today.merge(&finished.today);

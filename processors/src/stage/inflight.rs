@@ -1,10 +1,11 @@
 //! The inflight stage: a known id, a readable request, the checks of the request → accepted, once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kpay_domain::fingerprint::{fingerprint, id_hash};
 use kpay_domain::inflight::{Admission, decide};
-use kpay_domain::{Intake, Malformed, Policy, Progress, intake};
+use kpay_domain::{Accepted, Intake, Malformed, Policy, Progress, intake};
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;
@@ -29,6 +30,8 @@ pub struct InflightStage {
     policy: Live<Policy>,
     ids: Ids,
     progress: Changes<Progress>,
+    /// Where the intake of each partition began.
+    starts: BTreeMap<i32, i64>,
     counters: Arc<Counters>,
     pending: Pending,
 }
@@ -53,6 +56,7 @@ impl InflightStage {
             policy,
             ids: Ids::new(shared, window_ms),
             progress: Changes::default(),
+            starts: BTreeMap::new(),
             counters,
             pending: Pending::default(),
         }
@@ -80,18 +84,27 @@ impl Stage for InflightStage {
         reader: &mut dyn Reader,
     ) -> Result<(), LogError> {
         // Empty metadata: there was no commit yet.
-        let progress = match metadata {
-            "" => Progress::default(),
-            text => Progress::from_text(text).map_err(|e| {
+        let Accepted { progress, start } = match metadata {
+            "" => Accepted::default(),
+            text => Accepted::from_text(text).map_err(|e| {
                 LogError::Unavailable(format!("metadata {text:?} of partition {partition}: {e}"))
             })?,
         };
         self.progress.restore(partition, progress);
+        self.starts.insert(partition, start);
         self.ids.restore(partition);
+        if committed <= start {
+            self.ids.publish(partition);
+            return Ok(());
+        }
         let now_ms = reader.now_ms();
         let from = Start::Timestamp(now_ms.saturating_sub(self.ids.window_ms()));
         let Self { ids, incoming, incoming_partitions, .. } = self;
         reader.read(*incoming, partition, from, Until::Offset(committed), &mut |record| {
+            // What was passed over at the first start was never accepted: its ids are not known.
+            if record.offset < start {
+                return;
+            }
             if let Ok(intake) = read(record) {
                 let id = intake.id().as_str();
                 let home = kpay_kafka::partition::partition_of(id.as_bytes(), *incoming_partitions);
@@ -108,6 +121,7 @@ impl Stage for InflightStage {
     fn revoke(&mut self, partition: i32) {
         self.ids.revoke(partition);
         self.progress.revoke(partition);
+        self.starts.remove(&partition);
     }
 
     fn process(&mut self, record: &Record<'_>, now_ms: i64, out: &mut Out) {
@@ -158,7 +172,10 @@ impl Stage for InflightStage {
     }
 
     fn metadata(&self, partition: i32) -> String {
-        self.progress.get(partition).map(Progress::to_text).unwrap_or_default()
+        let start = self.starts.get(&partition).copied().unwrap_or(0);
+        let accepted =
+            self.progress.get(partition).map(|progress| Accepted { progress: progress.clone(), start });
+        accepted.map(|accepted| accepted.to_text()).unwrap_or_default()
     }
 
     fn commit(&mut self) {

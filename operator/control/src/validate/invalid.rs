@@ -2,6 +2,8 @@
 
 use kpay_domain::RuleError;
 
+use crate::start::StartError;
+
 /// What is wrong with a spec, by field, with what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -77,6 +79,9 @@ pub enum Invalid {
         /// The setting.
         key: String,
     },
+    /// A start that cannot be read.
+    #[error("spec.topics.incoming.startFrom: {0}")]
+    Start(#[from] StartError),
     /// Status and outcome would lie in different partitions.
     #[error(
         "spec.topics.confirmed.partitions: {confirmed}; must equal spec.topics.complete.partitions ({complete})"

@@ -80,6 +80,11 @@ fn each_refusal_names_the_field_and_what_would_be_right() {
     for (extra, field, right) in [
         (json!({"drain": {"timeout": "soon"}}), "spec.drain.timeout", "such as 5m"),
         (json!({"topics": {"ledger": {"retention": "x"}}}), "spec.topics.ledger.retention", "unlimited"),
+        (
+            json!({"topics": {"incoming": {"startFrom": "0:1"}}}),
+            "spec.topics.incoming.startFrom",
+            "partition 1",
+        ),
         (json!({"topics": {"incoming": {"retention": "1h"}}}), "spec.topics.incoming.retention", "at least"),
         (
             json!({"topics": {"dlq": {"config": {"retention.ms": "1"}}}}),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::faults::Fault;
 use super::mistakes::{Mistake, Operator};
 use super::scenarios::{Deed, SCENARIOS, Scenario};
-use super::world::{ACCOUNT, PIPELINE, World};
+use super::world::{ACCOUNT, INFLIGHT, PIPELINE, World};
 use crate::error::Error;
 use crate::reconcile::{on_error, reconcile};
 
@@ -54,6 +54,7 @@ impl Run {
             new.version = old.version;
         }
         world.kafka.topics.lock().clone_from(&quiet.world.kafka.topics.lock());
+        world.kafka.committed.lock().clone_from(&quiet.world.kafka.committed.lock());
         world.operator = quiet.world.operator.clone();
         world.restart_operator();
         Self {
@@ -137,12 +138,29 @@ impl Run {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let before = self.world.interposer.writes();
             self.look().await?;
+            self.begins_where_it_should()?;
             quiet = if self.world.interposer.writes() == before { quiet + 1 } else { 0 };
             if quiet == QUIET {
                 return Ok(());
             }
         }
         Err(format!("still writes after {SETTLES_WITHIN} reconciles"))
+    }
+
+    /// The pods of the intake, where it does not begin with the first record, are never there before that is committed.
+    fn begins_where_it_should(&self) -> Result<(), String> {
+        let server = self.world.server.lock();
+        let start = server
+            .objects
+            .get(PIPELINE)
+            .and_then(|found| found["spec"]["topics"]["incoming"].get("startFrom"));
+        if start.is_some()
+            && server.objects.contains_key(INFLIGHT)
+            && self.world.kafka.committed.lock().is_empty()
+        {
+            return Err("the intake begins by itself".to_owned());
+        }
+        Ok(())
     }
 
     /// One reconcile, as far as the operator lives.
@@ -217,7 +235,7 @@ impl Run {
             .iter()
             .map(|(name, state)| (name.clone(), format!("{state:?}")))
             .collect();
-        json!({"objects": objects, "topics": topics})
+        json!({"objects": objects, "topics": topics, "committed": *self.world.kafka.committed.lock()})
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kpay_control::autoscale::Offsets;
 use kpay_control::drain::Progress;
+use kpay_control::start::Ends;
 use kpay_control::topics::TopicState;
 use parking_lot::Mutex;
 
@@ -19,6 +20,10 @@ pub(super) struct Kafka {
     pub(super) offsets: Mutex<Option<Offsets>>,
     /// Who was taken out of a group.
     pub(super) removed: Mutex<Vec<String>>,
+    /// Where each partition of payment.incoming ends: others write to it.
+    pub(super) end: Mutex<i64>,
+    /// What the group of the intake has committed, with the metadata.
+    pub(super) committed: Mutex<BTreeMap<i32, (i64, String)>>,
 }
 
 /// As one operator sees it.
@@ -36,18 +41,18 @@ impl Brokers for Arc<Seen> {
 
 impl Seen {
     /// A write: carried out, or not, as the plan of the run says.
-    fn write(&self, change: impl FnOnce(&mut BTreeMap<String, TopicState>)) -> Result<(), BrokerError> {
+    fn write(&self, change: impl FnOnce(&Kafka)) -> Result<(), BrokerError> {
         const FAILED: Result<(), BrokerError> = Err(BrokerError::Planted("a planted failure"));
         if self.interposer.is_dead() {
             return FAILED;
         }
         match self.interposer.write() {
             Fate::Done => {
-                change(&mut self.kafka.topics.lock());
+                change(&self.kafka);
                 Ok(())
             }
             Fate::DoneBut(_) | Fate::Crash { done: true } => {
-                change(&mut self.kafka.topics.lock());
+                change(&self.kafka);
                 FAILED
             }
             Fate::Refused(_) | Fate::Crash { done: false } => FAILED,
@@ -68,16 +73,16 @@ impl Broker for Arc<Seen> {
         config: &BTreeMap<String, String>,
     ) -> Result<(), BrokerError> {
         let state = TopicState { partitions, replication, config: config.clone() };
-        self.write(|topics| {
-            topics.entry(topic.to_owned()).or_insert(state);
+        self.write(|kafka| {
+            kafka.topics.lock().entry(topic.to_owned()).or_insert(state);
         })
     }
     fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {
         if self.operator.leaves_topics_alone() {
             return Ok(());
         }
-        self.write(|topics| {
-            topics.entry(topic.to_owned()).and_modify(|found| found.config.extend(set.clone()));
+        self.write(|kafka| {
+            kafka.topics.lock().entry(topic.to_owned()).and_modify(|found| found.config.extend(set.clone()));
         })
     }
     fn delete_topic(&self, topic: &str) -> Result<(), BrokerError> {
@@ -88,8 +93,8 @@ impl Broker for Arc<Seen> {
         if !self.kafka.topics.lock().contains_key(topic) {
             return Ok(());
         }
-        self.write(|topics| {
-            topics.remove(topic);
+        self.write(|kafka| {
+            kafka.topics.lock().remove(topic);
         })
     }
     fn group_progress(&self, _: &str, topic: &str) -> Result<BTreeMap<i32, Progress>, BrokerError> {
@@ -104,5 +109,21 @@ impl Broker for Arc<Seen> {
     fn remove_members(&self, group: &str, instances: &[String]) -> Result<(), BrokerError> {
         self.kafka.removed.lock().extend(instances.iter().map(|instance| format!("{group} {instance}")));
         Ok(())
+    }
+    fn ends(&self, topic: &str, _: Option<i64>) -> Result<BTreeMap<i32, Ends>, BrokerError> {
+        let partitions = self.kafka.topics.lock().get(topic).map_or(0, |state| state.partitions);
+        let ends = Ends { low: 0, high: *self.kafka.end.lock(), at: None };
+        Ok((0..partitions).map(|partition| (partition, ends)).collect())
+    }
+    fn committed(&self, group: &str, _: &str) -> Result<BTreeMap<i32, i64>, BrokerError> {
+        assert_eq!(group, "default.payments.inflight");
+        let committed = self.kafka.committed.lock();
+        Ok(committed.iter().map(|(partition, (offset, _))| (*partition, *offset)).collect())
+    }
+    fn commit(&self, _: &str, _: &str, offsets: &BTreeMap<i32, (i64, String)>) -> Result<(), BrokerError> {
+        if self.operator.begins_anywhere() {
+            return Ok(());
+        }
+        self.write(|kafka| kafka.committed.lock().extend(offsets.clone()))
     }
 }

@@ -38,6 +38,8 @@ pub(super) enum Mistake {
     KeepsTopics,
     /// Settings of topics that exist are not changed.
     LeavesTopicsAlone,
+    /// It does not commit where the intake begins.
+    BeginsAnywhere,
     /// It works from the spec that it saw first.
     FirstSpecForever,
     /// After a restart it does not know the status.
@@ -57,7 +59,7 @@ pub(super) enum Mistake {
 }
 
 impl Mistake {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::NoServices,
         Self::LeavesOrphans,
         Self::ForgetsItsHash,
@@ -71,6 +73,7 @@ impl Mistake {
         Self::KeepsFinalizer,
         Self::KeepsTopics,
         Self::LeavesTopicsAlone,
+        Self::BeginsAnywhere,
         Self::FirstSpecForever,
         Self::StatusInMemory,
         Self::GivesUp,
@@ -198,5 +201,9 @@ impl Operator {
 
     pub(super) fn leaves_topics_alone(&self) -> bool {
         self.is(Mistake::LeavesTopicsAlone)
+    }
+
+    pub(super) fn begins_anywhere(&self) -> bool {
+        self.is(Mistake::BeginsAnywhere)
     }
 }

@@ -18,6 +18,16 @@ pub(super) struct Scenario {
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "start", spec: || json!({}), deeds: &[] },
     Scenario {
+        name: "start at the end of a topic that others write",
+        spec: || json!({"topics": {"incoming": {"startFrom": "Latest"}}}),
+        deeds: &[],
+    },
+    Scenario {
+        name: "a start that there is not is corrected",
+        spec: || json!({"topics": {"incoming": {"partitions": 2, "startFrom": "0:0,1:5"}}}),
+        deeds: &[|world| world.edit(&json!({"topics": {"incoming": {"startFrom": "Latest"}}}))],
+    },
+    Scenario {
         name: "pause and resume",
         spec: || json!({}),
         deeds: &[

@@ -36,6 +36,66 @@ impl Reader for Empty {
     }
 }
 
+/// Two payments, at offsets 4 and 5.
+struct Two;
+
+fn body(id: &str) -> Vec<u8> {
+    let body = format!(r#"{{"id":"{id}","from":"a","to":"b","amount":{{"value":1,"currency":"USD"}}}}"#);
+    let mut value = Vec::new();
+    intake::payment_from_json(body.as_bytes(), None).unwrap().encode(&mut value);
+    value
+}
+
+fn record(offset: i64, value: &[u8]) -> Record<'_> {
+    Record { partition: 0, offset, timestamp_ms: NOW_MS, key: b"", value, headers: &NoHeaders }
+}
+
+impl Reader for Two {
+    fn read(
+        &mut self,
+        _topic: TopicIndex,
+        _partition: i32,
+        _from: Start,
+        _until: Until,
+        each: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), LogError> {
+        each(&record(4, &body("p-4")));
+        each(&record(5, &body("p-5")));
+        Ok(())
+    }
+
+    fn now_ms(&self) -> i64 {
+        NOW_MS
+    }
+}
+
+#[test]
+fn an_id_from_before_the_start_is_free_and_a_restart_keeps_the_start() {
+    let topic = |topic: &TopicName| Topic { name: topic.as_str().to_owned(), partitions: 1 };
+    let topics: Vec<Topic> = StageName::Inflight.topics().iter().map(topic).collect();
+    for (committed, metadata, accepted, kept) in [
+        // Just begun: neither is known.
+        (6, "v1;0@6", 2, "v1;2;USD=2@6"),
+        // The first was passed over, the second is known.
+        (6, "v1;1;USD=1@5", 1, "v1;2;USD=2@5"),
+        // From the beginning: both are known.
+        (6, "v1;2;USD=2", 0, "v1;2;USD=2"),
+        (6, "", 0, "v1;0"),
+    ] {
+        let (counters, mut out) = (Arc::<Counters>::default(), Out::new(&topics));
+        let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
+        let names = Names { prefix: String::new() };
+        let mut stage = InflightStage::new(&names, 1, policy, Arc::default(), DAY_MS, Arc::clone(&counters));
+        stage.restore(0, committed, metadata, &mut Two).unwrap();
+        for (offset, id) in [(6, "p-4"), (7, "p-5")] {
+            stage.process(&record(offset, &body(id)), NOW_MS, &mut out);
+        }
+        stage.commit();
+        assert_eq!(counters.accepted.load(Ordering::Relaxed), accepted, "{metadata}");
+        assert_eq!(stage.metadata(0), kept);
+    }
+}
+
 #[test]
 fn a_copy_is_known_whatever_its_sender_says_of_the_time() {
     for stamp in [NOW_MS, NOW_MS - 28 * DAY_MS / 24, NOW_MS + 400 * DAY_MS, 0] {
