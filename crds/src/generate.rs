@@ -30,6 +30,6 @@ pub fn generated() -> Result<Vec<Generated>, GenerateError> {
 fn of<K: CustomResourceExt>() -> Result<Generated, GenerateError> {
     let definition = K::crd();
     let file = format!("{}.yaml", definition.spec.names.plural);
-    let copies = [format!("crds/{file}"), format!("charts/kpay/templates/crds/{file}")];
+    let copies = [format!("crds/{file}"), format!("charts/kpay/files/crds/{file}")];
     Ok(Generated { copies, yaml: format!("{HEADER}{}", serde_saphyr::to_string(&definition)?) })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -10,9 +11,10 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kpay_control::names::MANAGER;
 use kpay_crds::{PaymentPipeline, PipelineOperation};
-use kube::Api;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::Config;
 use kube::runtime::{Controller, controller};
+use kube::{Api, Client, Resource};
 
 use crate::context::Context;
 use crate::error::Error;
@@ -20,39 +22,62 @@ use crate::operations;
 use crate::reconcile::{on_error, reconcile};
 use crate::serve::Probes;
 
-/// Reconciles at once; more would only wait for the same API server.
+/// Reconciles at once, of each kind and namespace; more would only wait for the same API server.
 const CONCURRENT_MAX: u16 = 4;
 
-/// Reconciles until `stop` resolves; reconciles that have begun are finished.
+/// Reconciles what is in these namespaces, or in all when none is named, until `stop` resolves; reconciles that have begun are
+/// finished.
 pub async fn run(
     context: Arc<Context>,
     probes: &Probes,
+    namespaces: &[String],
     stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let stop = stop.shared();
+    let places: Vec<Option<&str>> = match namespaces {
+        [] => vec![None],
+        named => named.iter().map(|namespace| Some(namespace.as_str())).collect(),
+    };
+    join_all(places.into_iter().map(|place| look_after(&context, probes, place, stop.clone()))).await;
+}
+
+/// Both controllers of one namespace, or of all.
+async fn look_after(
+    context: &Arc<Context>,
+    probes: &Probes,
+    place: Option<&str>,
+    stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
     let client = &context.client;
     let owned = || Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
-    let pipelines = Controller::new(Api::<PaymentPipeline>::all(client.clone()), Config::default());
+    let pipelines = Controller::new(api::<PaymentPipeline>(client, place), Config::default());
     probes.watch(pipelines.store());
-    let stop = stop.shared();
-    let operations = Controller::new(Api::<PipelineOperation>::all(client.clone()), Config::default())
+    let operations = Controller::new(api::<PipelineOperation>(client, place), Config::default())
         .with_config(controller::Config::default().concurrency(CONCURRENT_MAX))
         .graceful_shutdown_on(stop.clone())
-        .run(operations::reconcile, on_error, Arc::clone(&context))
+        .run(operations::reconcile, on_error, Arc::clone(context))
         .for_each(|outcome| async move { told(outcome) });
     let pipelines = pipelines
-        .owns(Api::<StatefulSet>::all(client.clone()), owned())
-        .owns(Api::<Deployment>::all(client.clone()), owned())
-        .owns(Api::<Job>::all(client.clone()), owned())
-        .owns(Api::<Service>::all(client.clone()), owned())
-        .owns(Api::<ServiceAccount>::all(client.clone()), owned())
-        .owns(Api::<Role>::all(client.clone()), owned())
-        .owns(Api::<RoleBinding>::all(client.clone()), owned())
-        .owns(Api::<PodDisruptionBudget>::all(client.clone()), owned())
+        .owns(api::<StatefulSet>(client, place), owned())
+        .owns(api::<Deployment>(client, place), owned())
+        .owns(api::<Job>(client, place), owned())
+        .owns(api::<Service>(client, place), owned())
+        .owns(api::<ServiceAccount>(client, place), owned())
+        .owns(api::<Role>(client, place), owned())
+        .owns(api::<RoleBinding>(client, place), owned())
+        .owns(api::<PodDisruptionBudget>(client, place), owned())
         .with_config(controller::Config::default().concurrency(CONCURRENT_MAX))
         .graceful_shutdown_on(stop)
-        .run(reconcile, on_error, Arc::clone(&context))
+        .run(reconcile, on_error, Arc::clone(context))
         .for_each(|outcome| async move { told(outcome) });
     futures::join!(pipelines, operations);
+}
+
+fn api<K>(client: &Client, place: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    place.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
 }
 
 /// A failure is told, counted and tried again by `on_error`; a resource may go while in the queue.
@@ -62,3 +87,6 @@ fn told<T, Q: std::error::Error + 'static>(outcome: Result<T, controller::Error<
         Err(error) => tracing::warn!(%error, "watch"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         client: client.clone(),
     });
     if settings.no_leader_election {
-        controller::run(context, &probes, until(stop)).await;
+        controller::run(context, &probes, &settings.watch_namespaces, until(stop)).await;
         return Ok(());
     }
     lead(&settings, client, context, &probes, stop).await
@@ -94,7 +94,7 @@ async fn lead(
                 () = until(stop) => {}
             }
         };
-        controller::run(context, probes, end).await;
+        controller::run(context, probes, &settings.watch_namespaces, end).await;
     }
     let still = *leads.borrow();
     // Without a listener the task gives the lease back, so that the next leader need not wait for it to run out.

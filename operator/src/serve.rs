@@ -20,7 +20,7 @@ pub struct Probes {
     /// The operator's counters.
     pub metrics: Metrics,
     ready: Arc<AtomicBool>,
-    pipelines: Arc<Mutex<Option<Store<PaymentPipeline>>>>,
+    pipelines: Arc<Mutex<Vec<Store<PaymentPipeline>>>>,
 }
 
 impl Probes {
@@ -29,9 +29,9 @@ impl Probes {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// The pipelines to count by phase.
+    /// More pipelines to count by phase.
     pub fn watch(&self, store: Store<PaymentPipeline>) {
-        *self.pipelines.lock() = Some(store);
+        self.pipelines.lock().push(store);
     }
 }
 
@@ -53,10 +53,10 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
 }
 
 async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
-    let store = probes.pipelines.lock().clone();
-    if let Some(store) = store {
+    let stores = probes.pipelines.lock().clone();
+    if !stores.is_empty() {
         let phase = |pipeline: Arc<PaymentPipeline>| pipeline.status.as_ref().and_then(|status| status.phase);
-        probes.metrics.phases(store.state().into_iter().filter_map(phase));
+        probes.metrics.phases(stores.iter().flat_map(Store::state).filter_map(phase));
     }
     match probes.metrics.encode() {
         Ok(text) => {

@@ -33,6 +33,9 @@ pub struct Settings {
     /// When a node pulls that image.
     #[arg(long, env = "KPAY_PIPELINE_IMAGE_PULL_POLICY", value_enum, default_value = "IfNotPresent")]
     pub pipeline_image_pull_policy: PullPolicy,
+    /// Namespaces in which pipelines are looked after, with commas in between; none means all.
+    #[arg(long, env = "KPAY_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
     /// Address for health and metrics.
     #[arg(long, env = "KPAY_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

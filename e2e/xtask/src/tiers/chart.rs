@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context) -> Result<String> {
         command
     };
     process::run(&mut helm(&["lint", "--strict"]))?;
-    let rendered = process::output(&mut helm(&["template", "kpay", "--include-crds"]))?;
+    let rendered = process::output(&mut helm(&["template", "kpay"]))?;
     for kind in ["Deployment", "CustomResourceDefinition", "ServiceAccount"] {
         ensure!(rendered.contains(&format!("kind: {kind}\n")), "the chart renders no {kind}");
     }
