@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod bootstrap;
 pub mod broker;
+pub mod check;
 pub mod context;
 pub mod controller;
 pub mod deletion;
@@ -18,6 +19,7 @@ pub mod operations;
 pub mod pods;
 pub mod reconcile;
 pub mod record;
+pub mod render;
 pub mod run;
 pub mod serve;
 pub mod settings;

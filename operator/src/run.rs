@@ -53,7 +53,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         pods: Arc::new(PodClient::new()?),
         metrics: probes.metrics.clone(),
         recorder: Recorder::new(client.clone(), reporter),
-        default_image: settings.default_image(),
+        default_image: (&settings.image).into(),
         memory: Mutex::new(HashMap::new()),
         client: client.clone(),
     });

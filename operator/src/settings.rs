@@ -1,6 +1,7 @@
 //! Settings: flags with an environment variable each. Pure.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kpay_control::validate::DefaultImage;
@@ -19,11 +20,24 @@ pub struct Operator {
 pub enum Command {
     /// Reconcile pipelines until told to stop.
     Run(Settings),
+    /// Print the objects that `run` would make of a `PaymentPipeline`, as YAML. Needs no cluster.
+    Render {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The image where it names none.
+        #[command(flatten)]
+        image: PipelineImage,
+    },
+    /// Ask a URL once; an answer that is no success is a failure. The chart's test does this.
+    Check {
+        /// What is asked, by plain HTTP.
+        url: String,
+    },
 }
 
-/// Settings of `run`.
+/// The image of the processors where a pipeline names none.
 #[derive(Clone, Debug, Args)]
-pub struct Settings {
+pub struct PipelineImage {
     /// Image of the processors where a pipeline names none.
     #[arg(long, env = "KPAY_PIPELINE_IMAGE_REPOSITORY", default_value = "kpay")]
     pub pipeline_image_repository: String,
@@ -33,6 +47,24 @@ pub struct Settings {
     /// When a node pulls that image.
     #[arg(long, env = "KPAY_PIPELINE_IMAGE_PULL_POLICY", value_enum, default_value = "IfNotPresent")]
     pub pipeline_image_pull_policy: PullPolicy,
+}
+
+impl From<&PipelineImage> for DefaultImage {
+    fn from(image: &PipelineImage) -> Self {
+        Self {
+            repository: image.pipeline_image_repository.clone(),
+            tag: image.pipeline_image_tag.clone(),
+            pull_policy: image.pipeline_image_pull_policy.into(),
+        }
+    }
+}
+
+/// Settings of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct Settings {
+    /// The image of pipelines that name none.
+    #[command(flatten)]
+    pub image: PipelineImage,
     /// Namespaces in which pipelines are looked after, with commas in between; none means all.
     #[arg(long, env = "KPAY_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
@@ -54,17 +86,6 @@ pub struct Settings {
     /// Tracing filter.
     #[arg(long, env = "KPAY_LOG", default_value = "info")]
     pub log: String,
-}
-
-impl Settings {
-    /// The image of pipelines that name none.
-    pub fn default_image(&self) -> DefaultImage {
-        DefaultImage {
-            repository: self.pipeline_image_repository.clone(),
-            tag: self.pipeline_image_tag.clone(),
-            pull_policy: self.pipeline_image_pull_policy.into(),
-        }
-    }
 }
 
 /// When a node pulls an image, in Kubernetes' words.

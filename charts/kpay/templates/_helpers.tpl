@@ -63,10 +63,6 @@ matchExpressions:
 - apiGroups: [kpay.dev]
   resources: [paymentpipelines/status, pipelineoperations/status]
   verbs: [patch]
-# Owner references that block the owner's deletion need this one where that is enforced.
-- apiGroups: [kpay.dev]
-  resources: [paymentpipelines/finalizers]
-  verbs: [update]
 # What a pipeline owns. Server-side apply is a patch, and a create when the object is new.
 - apiGroups: [apps]
   resources: [statefulsets, deployments]

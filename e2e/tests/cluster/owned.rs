@@ -19,6 +19,8 @@ use crate::node::pod_process;
 use crate::world::{Cluster, World, alone, turn};
 
 const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
+/// Not those of the chart's test, which have another name.
+const OPERATOR_PODS: &str = "app.kubernetes.io/name=kpay-operator,app.kubernetes.io/instance=kpay";
 const KINDS: [(&str, &str, &str); 9] = [
     ("apps", "v1", "StatefulSet"),
     ("apps", "v1", "Deployment"),
@@ -78,7 +80,7 @@ fn audit_lines() -> anyhow::Result<usize> {
 /// The pod of the operator that is ready.
 fn operator(cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "kpay-system");
-    let list = cluster.wait(pods.list(&ListParams::default().labels("app.kubernetes.io/instance=kpay")))?;
+    let list = cluster.wait(pods.list(&ListParams::default().labels(OPERATOR_PODS)))?;
     Ok(list.into_iter().find(ready))
 }
 

@@ -13,7 +13,8 @@ use crate::process;
 use crate::steps::step;
 
 pub(crate) const NAMESPACE: &str = "kpay-system";
-const OPERATOR_PODS: &str = "app.kubernetes.io/instance=kpay";
+/// Not those of the chart's test, which have another name.
+const OPERATOR_PODS: &str = "app.kubernetes.io/name=kpay-operator,app.kubernetes.io/instance=kpay";
 const PIPELINE_TIMEOUT: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(500);
 /// For how long the pipeline must look as wanted: a new operator's first look takes a moment, and may replace pods.
@@ -108,6 +109,13 @@ pub(crate) fn operator(
     args.extend(["--set-string", &values, "--wait", "--timeout", "5m"]);
     target.helm(&args, &instance.log("helm")).with_context(|| why_not(target))?;
     Ok(format!("operator {}, pipeline {}", operator.tag, pipeline.tag))
+}
+
+/// The chart's own test of the release that is installed.
+pub(crate) fn chart_test(instance: &Instance, target: &Target) -> Result<String> {
+    let args = ["test", "kpay", "--namespace", NAMESPACE, "--timeout", "2m"];
+    target.helm(&args, &instance.log("helm-test")).with_context(|| why_not(target))?;
+    Ok("passed".to_owned())
 }
 
 /// What the cluster says about an operator that does not become ready.

@@ -209,6 +209,7 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_variants(instance, &["none", "crash", "slow"])?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
+    steps::step("helm test", || deploy::chart_test(instance, &target))?;
     guarded()?;
     // The namespace has no way out, so what cargo fetches and compiles is had before.
     program(context.instance, "kpay")?;
