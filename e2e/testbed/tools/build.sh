@@ -1,8 +1,8 @@
 #!/bin/bash
 # build.sh CACHE NAME...: builds programs from their public Go modules, each from the tools module that pins every byte
-# of it (go.mod and go.sum). helm shares Kubernetes' module, and with it most of what it compiles. An output folder
-# carries a hash of the pins and the linker flags, so a changed pin builds anew and an unchanged one costs nothing.
-# CACHE/bin holds links to the current ones.
+# of it (go.mod and go.sum). helm shares Kubernetes' module, and with it most of what it compiles; what tests charts has a
+# module of the same versions. An output folder carries a hash of the pins and the linker flags, so a changed pin builds
+# anew and an unchanged one costs nothing. CACHE/bin holds links to the current ones.
 # One line "name seconds" for each program built. Nothing is written beside the sources.
 set -euo pipefail
 src=$(cd "$(dirname "$0")" && pwd)
@@ -42,6 +42,10 @@ build() { # module program package [linker flags]
 
 for module in "$@"; do
   case $module in
+    chart) # what tests charts: about 30 s after helm
+      build chart helm-unittest github.com/helm-unittest/helm-unittest/cmd/helm-unittest "$helm"
+      build chart helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs
+      build chart kubeconform github.com/yannh/kubeconform/cmd/kubeconform ;;
     coredns) build coredns coredns . ;;
     crirm) build crirm crirm . ;;
     etcd) build etcd etcd go.etcd.io/etcd/server/v3 ;;
