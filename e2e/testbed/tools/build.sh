@@ -55,7 +55,12 @@ for module in "$@"; do
       for program in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do
         build kubernetes "$program" "k8s.io/kubernetes/cmd/$program" "$kubernetes"
       done ;;
+    kube-score) build kube-score kube-score github.com/zegl/kube-score/cmd/kube-score ;; # 40 s
     kubernetes-client) build kubernetes kubectl k8s.io/kubernetes/cmd/kubectl "$kubernetes" ;;
+    schemas) # what Kubernetes says of its own objects; the module is there when its programs were built
+      (cd "$src/kubernetes" && go mod download k8s.io/kubernetes)
+      ln -sfn "$(cd "$src/kubernetes" && go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json" \
+        "$cache/tools/swagger.json" ;;
     *) echo "no tools module $module" >&2; exit 2 ;;
   esac
 done

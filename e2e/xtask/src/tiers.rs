@@ -44,7 +44,11 @@ const TIERS: &[Tier] = &[
         about: "10,000 seeds of the whole pipeline, and planted mistakes",
         run: simulation,
     },
-    Tier { name: "chart", about: "the Helm chart's unit tests, schema and README", run: chart::run },
+    Tier {
+        name: "chart",
+        about: "the Helm chart's unit tests, schema and README; scanners",
+        run: chart::run,
+    },
     Tier { name: "local", about: "kpay local, killed and paused", run: local },
     Tier { name: "page", about: "the page in a browser, over kpay local", run: page::run },
     Tier { name: "fuzz", about: "requests made from the description of the API", run: fuzz::run },

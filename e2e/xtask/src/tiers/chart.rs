@@ -1,4 +1,8 @@
-//! The chart tier: helm's own checks, the chart's unit tests, and what is made from its values or must be in step with them.
+//! The chart tier: helm's own checks, the chart's unit tests, what is made from its values or must be in step with them, and
+//! scanners.
+
+mod scan;
+mod schemas;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,14 +25,15 @@ struct Chart<'a> {
 
 pub(super) fn run(context: &Context) -> Result<String> {
     let instance = context.instance;
-    tools::build(instance, &["helm", "chart"])?;
+    tools::build(instance, &["helm", "chart", "kube-score", "schemas"])?;
     let chart = Chart { instance, folder: instance.repo.join("charts/kpay") };
     ensure!(chart.folder.join("Chart.yaml").is_file(), "{} is not there", chart.folder.display());
     process::run(chart.program("helm", &["lint", "--strict"]).arg(&chart.folder))?;
     let tests = chart.unit_tests()?;
     chart.readme()?;
     let values = chart.schema()?;
-    Ok(format!("{tests} tests, {values} values documented"))
+    let objects = scan::run(&chart, &super::program(instance, "kpay-operator")?)?;
+    Ok(format!("{tests} tests, {values} values documented, {objects} objects scanned"))
 }
 
 impl Chart<'_> {
