@@ -38,12 +38,14 @@ cat > "$STATE/etc/cni/10-kp.conflist" <<C
  {"type":"portmap","capabilities":{"portMappings":true},"snat":true}]}
 C
 
-# The tests count who writes what: every write, its metadata only, no reads.
+# The tests count who writes what, and compare what the operator and the pods ask for with their rights: metadata only.
 cat > "$STATE/etc/audit.yaml" <<C
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- {level: Metadata, users: ["system:serviceaccount:kpay-system:kpay-operator"]}
+- {level: Metadata, userGroups: ["system:serviceaccounts"], resources: [{group: kpay.dev}]}
 - {level: Metadata, verbs: [create, update, patch, delete, deletecollection]}
 - {level: None}
 C

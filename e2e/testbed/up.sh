@@ -73,7 +73,7 @@ start apiserver "$BIN/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 \
   --proxy-client-cert-file="$P/front-proxy.crt" --proxy-client-key-file="$P/front-proxy.key" \
   --service-cluster-ip-range=$SERVICE_NET --authorization-mode=Node,RBAC \
   --enable-admission-plugins=NodeRestriction --allow-privileged=true --profiling=false \
-  --audit-policy-file="$STATE/etc/audit.yaml" --audit-log-path="$STATE/log/audit.log" --audit-log-mode=blocking
+  --audit-policy-file="$STATE/etc/audit.yaml" --audit-log-path="$STATE/log/audit.log" --audit-log-mode=blocking --audit-log-maxsize=2000 # MiB: one file
 
 wait_for 30 containerd ctrk version
 (for image in "$CACHE"/images/system/*.tar; do ctrk images import "$image" > /dev/null; done) & import=$!

@@ -52,7 +52,7 @@ matchExpressions:
 
 {{- /* What the operator may do where pipelines are: what it does, and no more. A test of the cluster tier compares. */ -}}
 {{- define "kpay.rules" -}}
-# The resource. It also holds what it gives on: get, list and watch to the pods, and patch to the gateway.
+# The resource. It also holds what it gives on: list and watch to the pods, and patch to the gateway.
 - apiGroups: [kpay.dev]
   resources: [paymentpipelines]
   verbs: [get, list, watch, patch]

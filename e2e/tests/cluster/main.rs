@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod accounts;
+mod audit;
 mod bad_input;
 mod drain;
 mod generator;
@@ -19,6 +20,7 @@ mod outcomes;
 mod owned;
 mod plugin;
 mod pods;
+mod rights;
 mod saga;
 mod scaling;
 mod start;

@@ -5,20 +5,21 @@ use std::io::Write;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kpay_control::names::IDENTITY_ANNOTATION;
 use kpay_crds::BootstrapReason;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use kpay_e2e::process::usage;
 
 use crate::accounts;
+use crate::audit::{self, OPERATOR, Request};
 use crate::node::pod_process;
 use crate::world::{Cluster, World, alone, turn};
 
-const OPERATOR: &str = "system:serviceaccount:kpay-system:kpay-operator";
 /// Not those of the chart's test, which have another name.
 const OPERATOR_PODS: &str = "app.kubernetes.io/name=kpay-operator,app.kubernetes.io/instance=kpay";
 const KINDS: [(&str, &str, &str); 9] = [
@@ -52,29 +53,15 @@ fn owned(world: &World) -> anyhow::Result<BTreeMap<(usize, String), String>> {
 }
 
 /// The operator's writes that concern the namespace, leases aside, since the log was so long.
-fn writes_since(lines: usize, namespace: &str) -> anyhow::Result<Vec<String>> {
-    let path = std::env::var("KPAY_AUDIT_LOG")
-        .context("KPAY_AUDIT_LOG is not set: the audit log is the testbed's")?;
-    let text = std::fs::read_to_string(path)?;
-    let mut writes = Vec::new();
-    for line in text.lines().skip(lines) {
-        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
-        let text = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let resource = text("/objectRef/resource");
-        if text("/user/username") == OPERATOR
-            && text("/objectRef/namespace") == namespace
-            && resource != "leases"
-        {
-            writes.push(format!("{} {resource} {}", text("/verb"), text("/objectRef/name")));
-        }
-    }
-    Ok(writes)
-}
-
-fn audit_lines() -> anyhow::Result<usize> {
-    let path = std::env::var("KPAY_AUDIT_LOG")
-        .context("KPAY_AUDIT_LOG is not set: the audit log is the testbed's")?;
-    Ok(std::fs::read_to_string(path)?.lines().count())
+fn writes_since(length: u64, namespace: &str) -> anyhow::Result<Vec<String>> {
+    let ours = |request: &Request| {
+        request.writes()
+            && request.user == OPERATOR
+            && request.namespace == namespace
+            && request.resource != "leases"
+    };
+    let writes = audit::since(length)?.into_iter().filter(ours);
+    Ok(writes.map(|Request { verb, resource, name, .. }| format!("{verb} {resource} {name}")).collect())
 }
 
 /// The pod of the operator that is ready.
@@ -154,6 +141,39 @@ fn every_owned_object_comes_back_when_it_is_deleted() -> anyhow::Result<()> {
 }
 
 #[test]
+fn what_an_older_release_owned_is_deleted_when_no_pipeline_wants_it_any_more() -> anyhow::Result<()> {
+    let _turn = turn();
+    let world = World::start("orphans", 0)?;
+    let before = owned(&world)?;
+    let mut seen = BTreeSet::new();
+    // One of each kind, as another release may have called it.
+    for (kind, name) in before.keys().filter(|(kind, _)| seen.insert(*kind)) {
+        let api = api(&world, &KINDS[*kind]);
+        let live = world.cluster.wait(api.get(name))?;
+        let left = format!("{name}-left");
+        let mut orphan = DynamicObject { metadata: ObjectMeta::default(), ..live.clone() };
+        orphan.metadata.name = Some(left.clone());
+        orphan.metadata.labels = live.metadata.labels;
+        orphan.metadata.owner_references = live.metadata.owner_references;
+        if let Some(fields) = orphan.data.as_object_mut() {
+            fields.remove("status");
+        }
+        if let Some(spec) = orphan.data.get_mut("spec").and_then(Value::as_object_mut) {
+            // An address of its own, not the one that is taken; and no pods.
+            spec.retain(|field, _| field != "clusterIP" && field != "clusterIPs");
+            spec.entry("replicas").and_modify(|replicas| *replicas = json!(0));
+        }
+        world.cluster.wait(api.create(&PostParams::default(), &orphan))?;
+        world.cluster.until(&format!("{} {left} is gone", KINDS[*kind].2), |cluster| {
+            Ok(cluster.wait(api.get_opt(&left))?.is_none().then_some(()))
+        })?;
+    }
+    ensure!(seen.len() >= 7, "only {seen:?} are owned");
+    assert_eq!(owned(&world)?, before);
+    Ok(())
+}
+
+#[test]
 fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow::Result<()> {
     let _turn = alone();
     // With all that it keeps an eye on.
@@ -162,9 +182,9 @@ fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow:
     accounts::reach(&world, BootstrapReason::Imported)?;
     // What belongs to the start is over when nothing is written between two looks.
     let settled = |world: &World| -> anyhow::Result<Option<()>> {
-        let lines = audit_lines()?;
+        let length = audit::length()?;
         let_it_reconcile(&world.cluster, 2)?;
-        let writes = writes_since(lines, &world.namespace)?;
+        let writes = writes_since(length, &world.namespace)?;
         ensure!(writes.is_empty(), "{writes:?}");
         Ok(Some(()))
     };
@@ -172,16 +192,16 @@ fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow:
     let pods = world.incarnations()?;
     let objects = owned(&world)?;
 
-    let lines = audit_lines()?;
+    let length = audit::length()?;
     let_it_reconcile(&world.cluster, 5)?;
-    assert_eq!(writes_since(lines, &world.namespace)?, [""; 0], "5 reconciles of an unchanged resource");
+    assert_eq!(writes_since(length, &world.namespace)?, [""; 0], "5 reconciles of an unchanged resource");
     let old = operator(&world.cluster)?.context("no operator is ready")?;
     let process = pod_process(&[format!("HOSTNAME={}", old.name_any())])?;
     let rss = usage(u32::try_from(process.as_raw())?)?.rss_mib;
     // Past the test's captured output: a figure to read, not a bound to keep.
     writeln!(std::io::stderr(), "the idle operator's resident memory: {rss:.1} MiB")?;
 
-    let lines = audit_lines()?;
+    let length = audit::length()?;
     let operators: Api<Pod> = Api::namespaced(world.cluster.client.clone(), "kpay-system");
     world.cluster.wait(operators.delete(&old.name_any(), &DeleteParams::default()))?;
     world.cluster.until("another operator is ready", |cluster| {
@@ -190,7 +210,7 @@ fn an_operator_at_rest_writes_nothing_and_its_restart_rolls_nothing() -> anyhow:
     world
         .cluster
         .until("the new operator reconciles", |cluster| Ok((reconciles(cluster)? >= 3).then_some(())))?;
-    assert_eq!(writes_since(lines, &world.namespace)?, [""; 0], "a restart of the operator");
+    assert_eq!(writes_since(length, &world.namespace)?, [""; 0], "a restart of the operator");
     assert_eq!(world.incarnations()?, pods);
     assert_eq!(owned(&world)?, objects);
     Ok(())

@@ -76,7 +76,7 @@ impl Target {
         self.kubectl(&["apply", "--filename", &manifest.to_string_lossy()]).map(drop)
     }
 
-    fn helm(&self, args: &[&str], log: &Path) -> Result<()> {
+    pub(crate) fn helm(&self, args: &[&str], log: &Path) -> Result<()> {
         let mut command = self.program("helm");
         command.args(self.context.iter().flat_map(|context| ["--kube-context", context]));
         process::logged(command.args(args), log, |_| {})
@@ -111,15 +111,8 @@ pub(crate) fn operator(
     Ok(format!("operator {}, pipeline {}", operator.tag, pipeline.tag))
 }
 
-/// The chart's own test of the release that is installed.
-pub(crate) fn chart_test(instance: &Instance, target: &Target) -> Result<String> {
-    let args = ["test", "kpay", "--namespace", NAMESPACE, "--timeout", "2m"];
-    target.helm(&args, &instance.log("helm-test")).with_context(|| why_not(target))?;
-    Ok("passed".to_owned())
-}
-
 /// What the cluster says about an operator that does not become ready.
-fn why_not(target: &Target) -> String {
+pub(crate) fn why_not(target: &Target) -> String {
     let ask = |args: &[&str]| target.kubectl(args).unwrap_or_default(); // only for the message
     let pods = ask(&["get", "pods", "--namespace", NAMESPACE, "--output", "wide"]);
     let logs = ask(&["logs", "--namespace", NAMESPACE, "--selector", OPERATOR_PODS, "--tail", "20"]);
@@ -147,7 +140,7 @@ pub(crate) fn deploy(
 
 /// Waits until the example pipeline runs as its manifest and the image say: the operator has seen this generation of the
 /// resource, its phase is Running, and every pod is one of the new image and ready. An error says what is missing.
-fn running(target: &Target, image: &str) -> Result<String> {
+pub(crate) fn running(target: &Target, image: &str) -> Result<String> {
     let started = Instant::now();
     let mut since = None;
     while started.elapsed() < PIPELINE_TIMEOUT {

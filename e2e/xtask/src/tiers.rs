@@ -4,6 +4,7 @@
 mod chart;
 mod fuzz;
 mod page;
+mod release;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -213,21 +214,31 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_variants(instance, &["none", "crash", "slow"])?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
-    steps::step("helm test", || deploy::chart_test(instance, &target))?;
+    steps::step("helm test", || release::test(instance, &target))?;
     guarded()?;
     // The namespace has no way out, so what cargo fetches and compiles is had before.
     program(context.instance, "kpay")?;
     process::run(test_target(context, "cluster").arg("--no-run"))?;
+    let proven = tests(on_cluster_tests(instance, &images).args(&context.args.args))?;
+    // What looks at the whole run, when it was whole.
+    if context.args.args.is_empty() {
+        tests(on_cluster_tests(instance, &images).args(["--ignored", "rights::"]))?;
+        release::live(instance, &target, &images)?;
+    }
+    guarded()?;
+    Ok(proven)
+}
+
+/// The tests inside the cluster's network; what is added are arguments of their program.
+fn on_cluster_tests(instance: &Instance, images: &[images::Image; 2]) -> Command {
     let mut command = instance.inside("cargo");
     command.current_dir(&instance.repo);
     command.args(["test", "--locked", "--offline", "--workspace", "--test", "cluster"]);
-    let [operator, pipeline] = &images;
+    let [operator, pipeline] = images;
     command.env("KPAY_OPERATOR_IMAGE", operator.reference()).env("KPAY_IMAGE", pipeline.reference());
     // Room for all: they wait for their turns themselves.
-    command.env("RUST_TEST_THREADS", "64");
-    let proven = tests(command.arg("--").args(&context.args.args))?;
-    guarded()?;
-    Ok(proven)
+    command.env("RUST_TEST_THREADS", "64").arg("--");
+    command
 }
 
 /// Proves that a cluster address used outside the namespace goes nowhere, by asking the host's routes.

@@ -1,4 +1,4 @@
-//! The identities of the pods and what they may do: get, list and watch their own pipeline; the gateway may also patch
+//! The identities of the pods and what they may do: list and watch their own pipeline; the gateway may also patch
 //! it, which is how it pauses and resumes. Pure.
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -45,9 +45,9 @@ pub(super) fn roles(pipeline: &ValidatedPipeline, owner: &OwnerReference) -> Vec
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let role = |component| {
         let verbs: &[&str] = match component {
-            Component::Gateway => &["get", "list", "watch", "patch"],
+            Component::Gateway => &["list", "watch", "patch"],
             Component::Inflight | Component::Account | Component::Confirmed | Component::Generator => {
-                &["get", "list", "watch"]
+                &["list", "watch"]
             }
         };
         Role {

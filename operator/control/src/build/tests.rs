@@ -109,7 +109,7 @@ fn pods_may_only_watch_their_own_pipeline_and_the_gateway_may_patch_it() {
         assert_eq!(rules[0].resources, Some(vec!["paymentpipelines".to_owned()]));
         allowed.push((role.metadata.name.clone().expect("a name"), rules[0].verbs.join(",")));
     }
-    let expected = [("payments-processor", "get,list,watch"), ("payments-gateway", "get,list,watch,patch")];
+    let expected = [("payments-processor", "list,watch"), ("payments-gateway", "list,watch,patch")];
     assert_eq!(allowed, expected.map(|(name, verbs)| (name.to_owned(), verbs.to_owned())));
     let accounts: Vec<_> = pods(&objects).into_iter().filter_map(|pod| pod.service_account_name).collect();
     assert_eq!(
