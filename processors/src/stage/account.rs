@@ -7,7 +7,7 @@
 mod lanes;
 mod notes;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kpay_domain::account::{Decision, HeldChange, Known, Next, decide};
@@ -50,7 +50,7 @@ pub struct AccountStage {
     /// Whether any account may have a lane.
     lanes_used: bool,
     policy: Live<Policy>,
-    checkpoints: HashMap<i32, Checkpoints>,
+    checkpoints: BTreeMap<i32, Checkpoints>,
     checkpoint_interval_ms: i64,
     counters: Arc<Counters>,
     pending: Pending,
@@ -78,7 +78,7 @@ impl AccountStage {
             lanes: Table::new(Arc::default()),
             lanes_used: false,
             policy,
-            checkpoints: HashMap::new(),
+            checkpoints: BTreeMap::new(),
             checkpoint_interval_ms,
             counters,
             pending: Pending::default(),
