@@ -71,6 +71,13 @@ fn a_person_pays_and_looks_and_every_end_has_its_exit_code() -> anyhow::Result<(
     assert_eq!(cli.json(0, &["account", "open", "bob", "--wait", "30s"])?["status"], "confirmed");
     let alice_to_bob = ["pay", "--from", "alice", "--to", "bob", "--wait", "30s", "--amount"];
     let pay = |rest: &[&'static str]| [&alice_to_bob, rest].concat();
+    // Every list is whole without a word about how much of it.
+    for list in
+        [&["account", "list"][..], &["account", "ledger", "alice"], &["dlq", "list"], &["payment", "holds"]]
+    {
+        let ended = cli.run(list)?;
+        assert_eq!(ended.exit, 0, "{list:?}: {}{}", ended.out, ended.told);
+    }
     let table =
         cli.run(&pay(&["12.34USD", "--id", "p-1", "--attribute", "order=7", "--reference", "invoice 7"]))?;
     assert_eq!(table.exit, 0, "{}{}", table.out, table.told);

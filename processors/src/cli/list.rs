@@ -7,8 +7,8 @@ use super::args::ListArgs;
 use super::exit::{CliError, Exit};
 use super::print::{self, Column, Table};
 
-/// Items of one request.
-const PAGE: u64 = 200;
+/// Items of one request: as many as every list of the gateway gives at once.
+const PAGE: u64 = 100;
 
 /// A list of the gateway.
 pub(super) struct List<'a> {
