@@ -92,16 +92,15 @@ impl Run {
         if fault.is_none() {
             self.old_leader(&end).await?;
         }
-        let writes_of_old = self.world.interposer.writes() - writes;
-        let writes = writes + writes_of_old;
         self.restart();
+        let quiet = self.world.interposer.writes();
         self.settle().await?;
-        let more = self.world.interposer.writes() - writes;
+        let more = self.world.interposer.writes() - quiet;
         if more > 0 {
             return Err(format!("{more} writes of an operator that starts when all is done"));
         }
         ends.push(end);
-        Ok((json!(ends), writes - writes_of_old - before))
+        Ok((json!(ends), writes - before))
     }
 
     /// An operator that has lost its lease and does not know it looks once more at what there was in the beginning.

@@ -17,27 +17,8 @@ use crate::stage::counters::Counters;
 const DAY_MS: i64 = 86_400_000;
 const NOW_MS: i64 = 1_785_000_000_000;
 
-struct Empty;
-
-impl Reader for Empty {
-    fn read(
-        &mut self,
-        _topic: TopicIndex,
-        _partition: i32,
-        _from: Start,
-        _until: Until,
-        _each: &mut dyn FnMut(&Record<'_>),
-    ) -> Result<(), LogError> {
-        Ok(())
-    }
-
-    fn now_ms(&self) -> i64 {
-        NOW_MS
-    }
-}
-
-/// Two payments, at offsets 4 and 5.
-struct Two;
+/// The payments that payment.incoming has, by offset and id.
+struct Has(&'static [(i64, &'static str)]);
 
 fn body(id: &str) -> Vec<u8> {
     let body = format!(r#"{{"id":"{id}","from":"a","to":"b","amount":{{"value":1,"currency":"USD"}}}}"#);
@@ -50,7 +31,7 @@ fn record(offset: i64, value: &[u8]) -> Record<'_> {
     Record { partition: 0, offset, timestamp_ms: NOW_MS, key: b"", value, headers: &NoHeaders }
 }
 
-impl Reader for Two {
+impl Reader for Has {
     fn read(
         &mut self,
         _topic: TopicIndex,
@@ -59,8 +40,9 @@ impl Reader for Two {
         _until: Until,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), LogError> {
-        each(&record(4, &body("p-4")));
-        each(&record(5, &body("p-5")));
+        for (offset, id) in self.0 {
+            each(&record(*offset, &body(id)));
+        }
         Ok(())
     }
 
@@ -86,7 +68,7 @@ fn an_id_from_before_the_start_is_free_and_a_restart_keeps_the_start() {
         let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
         let names = Names { prefix: String::new() };
         let mut stage = InflightStage::new(&names, 1, policy, Arc::default(), DAY_MS, Arc::clone(&counters));
-        stage.restore(0, committed, metadata, &mut Two).unwrap();
+        stage.restore(0, committed, metadata, &mut Has(&[(4, "p-4"), (5, "p-5")])).unwrap();
         for (offset, id) in [(6, "p-4"), (7, "p-5")] {
             stage.process(&record(offset, &body(id)), NOW_MS, &mut out);
         }
@@ -105,7 +87,7 @@ fn a_copy_is_known_whatever_its_sender_says_of_the_time() {
         let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
         let names = Names { prefix: String::new() };
         let mut stage = InflightStage::new(&names, 1, policy, Arc::default(), DAY_MS, Arc::clone(&counters));
-        stage.restore(0, 0, "", &mut Empty).unwrap();
+        stage.restore(0, 0, "", &mut Has(&[])).unwrap();
         let mut value = Vec::new();
         let body = br#"{"id":"p-1","from":"a","to":"b","amount":{"value":1,"currency":"USD"}}"#;
         intake::payment_from_json(body, None).unwrap().encode(&mut value);
