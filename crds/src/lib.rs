@@ -23,6 +23,8 @@ mod processors;
 mod status;
 #[allow(unreachable_pub)] // as above
 mod upgrade;
+#[allow(unreachable_pub)] // as above
+mod wipe;
 
 pub use accounts::{
     AccountsBootstrap, AccountsBootstrapStatus, BootstrapReason, BootstrapState, ConfigMapFile, RefusedLine,
@@ -45,7 +47,9 @@ pub use processors::{Gateway, Placement, Processors, Resources, Stage, Toleratio
 pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 pub use upgrade::{
     Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
+    UpgradeStrategy,
 };
+pub use wipe::{RecordedAccounts, WipeAndUpdate, WipeInventory, WipeStage, WipeStatus, WipeStep, WipedTopic};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::wipe::{WipeAndUpdate, WipeStatus};
+
 /// What is to be done, once. It cannot change: make another operation instead.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -31,6 +33,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.type == 'ReplayDeadLetters' || !has(self.replayDeadLetters)")
     .message("replayDeadLetters: belongs to type ReplayDeadLetters"))]
+#[x_kube(validation = Rule::new("self.type == 'WipeAndUpdate' || !has(self.wipeAndUpdate)")
+    .message("wipeAndUpdate: belongs to type WipeAndUpdate"))]
+#[x_kube(validation = Rule::new("self.type != 'WipeAndUpdate' || self.dryRun || has(self.wipeAndUpdate)")
+    .message("wipeAndUpdate.confirmation: is needed; make an operation with dryRun: true first, its status.wipe has it"))]
 pub struct PipelineOperationSpec {
     /// The `PaymentPipeline`, of the same namespace.
     #[schemars(length(min = 1, max = 40))]
@@ -38,7 +44,9 @@ pub struct PipelineOperationSpec {
 
     /// What is done. `ReplayDeadLetters`: records that no stage could read go back to where they came from, each at
     /// most once. `Restart`: every pod is replaced, as an upgrade replaces them (`spec.upgrade` of the pipeline): one
-    /// workload after the other, watched.
+    /// workload after the other, watched. `WipeAndUpdate`: another number of partitions for the accounts
+    /// (`spec.topics.inflight.partitions` of the pipeline); what is derived is deleted and made anew, every balance is
+    /// compared before and after.
     #[serde(rename = "type")]
     pub kind: OperationType,
 
@@ -58,6 +66,10 @@ pub struct PipelineOperationSpec {
     /// With type `ReplayDeadLetters`: which. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_dead_letters: Option<ReplayDeadLetters>,
+
+    /// With type `WipeAndUpdate`: the consent to what a dry run has listed. Only a dry run needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wipe_and_update: Option<WipeAndUpdate>,
 }
 
 /// What an operation does.
@@ -67,6 +79,8 @@ pub enum OperationType {
     ReplayDeadLetters,
     /// Every pod is replaced, one workload after the other.
     Restart,
+    /// What is derived of the accounts is deleted and made anew in other partitions.
+    WipeAndUpdate,
 }
 
 impl OperationType {
@@ -75,6 +89,7 @@ impl OperationType {
         match self {
             Self::ReplayDeadLetters => "ReplayDeadLetters",
             Self::Restart => "Restart",
+            Self::WipeAndUpdate => "WipeAndUpdate",
         }
     }
 }
@@ -120,6 +135,9 @@ pub struct PipelineOperationStatus {
     /// Of `ReplayDeadLetters`: what was replayed so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<ReplayReport>,
+    /// Of `WipeAndUpdate`: what goes, and how far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wipe: Option<WipeStatus>,
 }
 
 /// How far an operation is.

@@ -16,6 +16,10 @@ use crate::processors::{Placement, Resources};
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Upgrade {
+    /// Whether payments are taken in while pods are replaced. `Rolling`: they are. `DrainThenRoll`: the pipeline is Paused
+    /// first, for a release that does not understand what the one before has in flight, and Running again at the end. Default `Rolling`.
+    #[serde(default)]
+    pub strategy: UpgradeStrategy,
     /// How long the pods of one workload may take until all are replaced and ready. Default `5m`.
     #[serde(default = "defaults::step_timeout")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h)$"))]
@@ -47,6 +51,7 @@ pub struct Upgrade {
 impl Default for Upgrade {
     fn default() -> Self {
         Self {
+            strategy: UpgradeStrategy::default(),
             step_timeout: defaults::step_timeout(),
             verify: defaults::verify(),
             inconclusive_after: defaults::inconclusive_after(),
@@ -55,6 +60,16 @@ impl Default for Upgrade {
             max_dead_letters: defaults::dead_letters(),
         }
     }
+}
+
+/// What happens to payments while pods are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum UpgradeStrategy {
+    /// They go on; each workload is watched.
+    #[default]
+    Rolling,
+    /// They wait: nothing is in flight while pods are replaced.
+    DrainThenRoll,
 }
 
 /// All of the spec that pods are made from, with every default filled in.

@@ -93,7 +93,7 @@ async fn absent<K: Owned>(client: &Client, owner: Owner<'_>, desired: &[K], live
 }
 
 /// Applies one object unless it is as desired; what is there then.
-async fn one<K: Owned>(api: &Api<K>, desired: &K, live: &[K]) -> Result<K, Error> {
+pub(crate) async fn one<K: Owned>(api: &Api<K>, desired: &K, live: &[K]) -> Result<K, Error> {
     let name = desired.name_any();
     let hash = stable_hash(&serde_json::to_value(desired)?);
     let mut object = desired.clone();

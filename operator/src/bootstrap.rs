@@ -2,19 +2,17 @@
 //! from it is `kpay_control::bootstrap`.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStateTerminated, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kpay_control::bootstrap::{self, Decision, ImportReport, JobEnd, Seen, SeenJob, Source};
+use kpay_control::bootstrap::{self, Decision, ImportReport, Seen, SeenJob, Source};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_crds::{BootstrapReason, ConfigMapFile, PaymentPipeline, WorkloadReport};
 use kube::{Api, ResourceExt};
 
 use crate::context::Context;
+use crate::jobs::{self, JobState, job_of};
 use crate::observe::Observed;
 use crate::pods::is_live;
-
-/// Label of a pod with the name of its Job, as Kubernetes sets it.
-const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 
 /// What is to be done for the accounts that the pipeline begins with; none where it begins with none.
 pub async fn decide(
@@ -67,41 +65,19 @@ async fn look(
     Ok(source)
 }
 
-fn job_of(pod: &Pod) -> Option<String> {
-    pod.labels().get(JOB_LABEL).cloned()
-}
-
 fn seen(job: &Job, pods: &[Pod]) -> SeenJob {
-    let name = job.name_any();
-    let status = job.status.clone().unwrap_or_default();
-    let end = status.conditions.iter().flatten().filter(|condition| condition.status == "True").find_map(
-        |condition| match condition.type_.as_str() {
-            "Complete" => Some(JobEnd::Complete),
-            "Failed" => Some(JobEnd::Failed(condition.message.clone().unwrap_or_default())),
-            _ => None,
-        },
-    );
-    let ended = pods.iter().filter(|pod| job_of(pod).as_ref() == Some(&name)).filter_map(ended);
-    let last = ended.max_by_key(|ended| ended.finished_at.as_ref().map(|Time(at)| *at));
-    SeenJob {
-        going: job.metadata.deletion_timestamp.is_some(),
-        end,
-        failed: status.failed.unwrap_or(0),
-        report: last.and_then(|ended| ImportReport::from_text(ended.message.as_deref()?)),
-        name,
-    }
-}
-
-/// How the only container of a pod ended.
-fn ended(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    pod.status.as_ref()?.container_statuses.as_ref()?.first()?.state.as_ref()?.terminated.as_ref()
+    let JobState { going, end, failed, words } = jobs::state(job, pods);
+    let report = words.and_then(|words| ImportReport::from_text(&words));
+    SeenJob { name: job.name_any(), going, end, failed, report }
 }
 
 #[cfg(test)]
 mod tests {
+    use kpay_control::bootstrap::JobEnd;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::jobs::JOB_LABEL;
 
     fn job(status: &Value) -> Job {
         let job = json!({"metadata": {"name": "a"}, "spec": {"template": {}}, "status": status});

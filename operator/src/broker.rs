@@ -41,6 +41,8 @@ pub trait Broker: Send + Sync {
         replication: i32,
         config: &BTreeMap<String, String>,
     ) -> Result<(), BrokerError>;
+    /// Gives a topic more partitions, so that it has so many.
+    fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError>;
     /// Sets some settings and leaves the others.
     fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError>;
     /// Deletes a topic; one that does not exist is no error.
@@ -102,6 +104,10 @@ impl Broker for Admin {
         config: &BTreeMap<String, String>,
     ) -> Result<(), BrokerError> {
         Ok(Admin::create_topic(self, topic, partitions, replication, config)?)
+    }
+
+    fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {
+        Ok(Admin::create_partitions(self, topic, partitions)?)
     }
 
     fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {

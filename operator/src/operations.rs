@@ -21,9 +21,12 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::error::Error;
 use crate::reconcile::SOON;
+use crate::wipe;
 
 /// Until the next look at what an operation waits for.
 const WAIT: Duration = Duration::from_secs(2);
+/// Until the next look at a wipe: no payment is taken in meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longer than the gateway takes for a request at most: its turn, and what it replays.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -31,11 +34,15 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(45);
 pub async fn reconcile(operation: Arc<PipelineOperation>, context: Arc<Context>) -> Result<Action, Error> {
     context.metrics.reconcile();
     let old = operation.status.clone().unwrap_or_default();
-    if old.phase.is_some_and(OperationPhase::is_final) || operation.metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+    if let Some(action) = Box::pin(wipe::leave(&operation, &context)).await? {
+        return Ok(action);
     }
     let step = Box::pin(step(&operation, &context)).await?;
-    let pause = if matches!(step, Step::Waits(_)) { WAIT } else { SOON };
+    let pause = match &step {
+        Step::Waits(_) => WAIT,
+        Step::Wipes(wipe) if !wipe::went_on(&old, wipe) => LOOK,
+        _ => SOON,
+    };
     write(&operation, &old, &after(&operation, step, Timestamp::now()), &context).await?;
     context.remember(&*operation, |memory| memory.failures = 0);
     Ok(Action::requeue(pause))
@@ -57,22 +64,31 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
     if let Some(first) = goes_first(operation, &all.items) {
         return Ok(Step::Waits(format!("waits for {first}: one operation of a pipeline at a time")));
     }
+    match operation.spec.kind {
+        OperationType::WipeAndUpdate => Box::pin(wipe::step(operation, &pipeline, context)).await,
+        OperationType::ReplayDeadLetters => match not_yet(&pipeline, begun) {
+            Some(step) => Ok(step),
+            None => replay(operation, &namespace, context).await,
+        },
+        OperationType::Restart => match not_yet(&pipeline, begun) {
+            Some(step) => Ok(step),
+            None if operation.spec.dry_run => Ok(Step::Done(
+                "every pod would be replaced: confirmed, account, inflight, gateway".to_owned(),
+            )),
+            None => restart(operation, &pipeline, &pipelines).await,
+        },
+    }
+}
+
+/// What comes before an operation that goes on only while its pipeline is Running.
+fn not_yet(pipeline: &PaymentPipeline, begun: bool) -> Option<Step> {
     match pipeline.status.as_ref().and_then(|status| status.phase) {
-        Some(Phase::Running) => {}
+        Some(Phase::Running) if begun => None,
+        Some(Phase::Running) => Some(Step::Begins),
         phase => {
             let phase = phase.map_or("not looked at yet", Phase::as_str);
-            return Ok(Step::Waits(format!("waits until the pipeline is Running; it is {phase}")));
+            Some(Step::Waits(format!("waits until the pipeline is Running; it is {phase}")))
         }
-    }
-    if !begun {
-        return Ok(Step::Begins);
-    }
-    match operation.spec.kind {
-        OperationType::ReplayDeadLetters => replay(operation, &namespace, context).await,
-        OperationType::Restart if operation.spec.dry_run => {
-            Ok(Step::Done("every pod would be replaced: confirmed, account, inflight, gateway".to_owned()))
-        }
-        OperationType::Restart => restart(operation, &pipeline, &pipelines).await,
     }
 }
 

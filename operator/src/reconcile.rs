@@ -90,7 +90,8 @@ async fn serve(
     let owner = resource.controller_owner_ref(&()).ok_or(Error::Unnamed("uid"))?;
 
     let observed = Box::pin(observe(&context.client, &pipeline.namespace, &pipeline.name)).await?;
-    let pipeline = &scaled(pipeline.rolled(&old), &old, &observed.objects);
+    let pipeline = pipeline.rolled(&old).found(&old.topics);
+    let pipeline = &scaled(pipeline, &old, &observed.objects).stopped();
     departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
     let first = never_started(pipeline, old.phase, &owner.uid, &observed.objects);
@@ -125,6 +126,7 @@ async fn serve(
         now,
         generation: resource.metadata.generation,
         desired: pipeline.desired,
+        held: pipeline.held,
         transition,
         reports: &evidence.reports,
         reports_whole: whole(&evidence),
@@ -231,6 +233,7 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
         now: Time(Timestamp::now()),
         generation: resource.metadata.generation,
         desired: resource.spec.desired_phase,
+        held: None,
         transition,
         reports: &Reports::new(),
         reports_whole: false,

@@ -8,9 +8,10 @@ use kpay_control::autoscale::Offsets;
 use kpay_control::drain::GroupProgress;
 use kpay_control::names::{Component, TopicName, group};
 use kpay_control::start::{StartFrom, StartRefusal, metadata, resolve};
-use kpay_control::status::Verdict;
-use kpay_control::topics::{TopicChange, TopicRefusal, plan};
+use kpay_control::status::{Verdict, WIPE_REQUIRED};
+use kpay_control::topics::{TopicChange, TopicPlan, TopicRefusal, plan, told};
 use kpay_control::validate::ValidatedPipeline;
+use kpay_control::wipe::Mark;
 use kpay_crds::TopicReport;
 
 use crate::broker::{Broker, BrokerError, Brokers};
@@ -126,7 +127,7 @@ pub async fn delete(
     .await
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     brokers: &Arc<dyn Brokers>,
     bootstrap_servers: &str,
     call: impl FnOnce(&dyn Broker) -> Result<T, BrokerError> + Send + 'static,
@@ -168,7 +169,9 @@ fn keep_blocking(
     first: bool,
 ) -> Result<TopicsPass, BrokerError> {
     let mut actual = broker.topics(&pipeline.topic_prefix)?;
-    let plan = plan(pipeline, &actual);
+    // While a wipe is at them they are its own.
+    let wiped = pipeline.wipe == Some(Mark::Stop);
+    let plan = if wiped { TopicPlan::default() } else { plan(pipeline, &actual) };
     for change in &plan.changes {
         match change {
             TopicChange::Create { topic, desired } => {
@@ -191,7 +194,11 @@ fn keep_blocking(
         Some((topic.as_str().to_owned(), report))
     });
     let report = Some(report.collect());
-    let mut verdict = verdict(&plan.refusals, &missing);
+    let mut verdict = if wiped {
+        Verdict::new(Some(false), "Wiping", "a wipe makes topics anew, see the PipelineOperation")
+    } else {
+        verdict(&plan.refusals, &missing)
+    };
     let mut begun = first.then_some(false);
     if first && verdict.status == Some(true) {
         match begin(broker, pipeline)? {
@@ -204,8 +211,10 @@ fn keep_blocking(
 
 fn verdict(refusals: &[TopicRefusal], missing: &[&str]) -> Verdict {
     if !refusals.is_empty() {
-        let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-        return Verdict::new(Some(false), "PartitionsRefused", all.join("; "));
+        let wipe = refusals.iter().all(|refusal| matches!(refusal, TopicRefusal::NeedsWipe { .. }));
+        let all: Vec<String> = told(refusals).into_iter().map(ToString::to_string).collect();
+        let reason = if wipe { WIPE_REQUIRED } else { "PartitionsRefused" };
+        return Verdict::new(Some(false), reason, all.join("; "));
     }
     if !missing.is_empty() {
         return Verdict::new(Some(false), "Creating", format!("not there yet: {}", missing.join(", ")));

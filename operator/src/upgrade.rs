@@ -48,6 +48,7 @@ pub async fn decide(
         in_flight: in_flight(reports).count,
         started: !matches!(status.phase, None | Some(Phase::Pending | Phase::Failed)),
         running,
+        paused: status.phase == Some(Phase::Paused),
     };
     upgrade::decide(status, &pipeline.release, &seen, &pipeline.upgrade, now)
 }

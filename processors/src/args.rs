@@ -34,6 +34,8 @@ pub enum Command {
     Generator(PodArgs),
     /// Run a whole pipeline in this process, on a log of its own.
     Local(LocalArgs),
+    /// Bring the accounts of a pipeline that stands still to other partitions: what the operator runs in a wipe.
+    Rebuild(RebuildArgs),
     /// Ask a gateway.
     #[command(flatten)]
     Ask(Ask),
@@ -169,6 +171,34 @@ pub struct GatewayArgs {
     /// What every process needs.
     #[command(flatten)]
     pub pod: PodArgs,
+}
+
+/// The accounts of a pipeline that stands still.
+#[derive(Debug, Clone, Args)]
+pub struct RebuildArgs {
+    /// What to do.
+    pub task: RebuildTask,
+    /// Kafka, as host:port[,host:port].
+    #[arg(long, env = "KPAY_BOOTSTRAP_SERVERS")]
+    pub bootstrap_servers: String,
+    /// Before every topic, group and transactional id.
+    #[arg(long, env = "KPAY_TOPIC_PREFIX")]
+    pub topic_prefix: String,
+    /// Where to write how it ended, as JSON.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Filter of the log, as `info,kpay=debug`.
+    #[arg(long, env = "KPAY_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// A part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RebuildTask {
+    /// Read every account, compare it with the ledger, and copy it to account.checkpoints.rebuilt.
+    Record,
+    /// Copy from there to account.checkpoints, and read that back.
+    Fill,
 }
 
 /// A resource by namespace and name.

@@ -59,7 +59,11 @@ pub async fn run(client: &ClientArgs, command: &Command) -> Option<Exit> {
 
 async fn carry_out(client: &ClientArgs, command: &Command) -> Option<Result<Exit, CliError>> {
     match command {
-        Command::Run(_) | Command::Gateway(_) | Command::Generator(_) | Command::Local(_) => None,
+        Command::Run(_)
+        | Command::Gateway(_)
+        | Command::Generator(_)
+        | Command::Local(_)
+        | Command::Rebuild(_) => None,
         Command::Ask(asked) => Some(ask(client, asked).await),
         Command::Completions { shell } => {
             // Not to stdout: its end would be a panic there.

@@ -10,6 +10,7 @@
 //! | [`local`] | all of it in one process, on the embedded log |
 //! | [`names`] | topics and groups of a pipeline |
 //! | [`ids`] | the window of known ids |
+//! | [`rebuild`] | the accounts of a pipeline, for other partitions |
 //! | [`lookup`] | reads one record of a topic by its offset |
 //! | [`scan`] | reads stretches of a topic by their offsets |
 
@@ -23,5 +24,6 @@ pub mod local;
 pub mod lookup;
 pub mod names;
 pub mod pod;
+pub mod rebuild;
 pub mod scan;
 pub mod stage;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use kpay::args::{Cli, Command};
-use kpay::{cli, gateway, generator, local, pod};
+use kpay::{cli, gateway, generator, local, pod, rebuild};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -48,6 +48,7 @@ fn log(command: &Command) {
         Command::Gateway(args) => &args.pod.log,
         Command::Generator(args) => &args.log,
         Command::Local(args) => &args.log,
+        Command::Rebuild(args) => &args.log,
         // Their errors are their answer.
         Command::Ask(_) | Command::Completions { .. } => return,
     };
@@ -88,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             generator::pod::run(args, learning, shutdown).await
         }
         Command::Local(args) => local::run(args, shutdown).await,
+        Command::Rebuild(args) => tokio::task::spawn_blocking(move || rebuild::run(&args)).await?,
         // Carried out by `cli::run`.
         Command::Ask(_) | Command::Completions { .. } => Ok(()),
     }

@@ -56,10 +56,10 @@ matchExpressions:
 - apiGroups: [kpay.dev]
   resources: [paymentpipelines]
   verbs: [get, list, watch, patch]
-# What is done once. People make them.
+# What is done once. People make them; a wipe keeps itself by a finalizer until it is through.
 - apiGroups: [kpay.dev]
   resources: [pipelineoperations]
-  verbs: [list, watch]
+  verbs: [get, list, watch, patch]
 - apiGroups: [kpay.dev]
   resources: [paymentpipelines/status, pipelineoperations/status]
   verbs: [patch]

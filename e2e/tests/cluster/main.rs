@@ -25,4 +25,5 @@ mod saga;
 mod scaling;
 mod start;
 mod upgrade;
+mod wipe;
 mod world;

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::world::{NAME, World, turn};
 
-fn operations(world: &World) -> Api<PipelineOperation> {
+pub(crate) fn operations(world: &World) -> Api<PipelineOperation> {
     Api::namespaced(world.cluster.client.clone(), &world.namespace)
 }
 
-fn make(world: &World, name: &str, spec: &Value) -> anyhow::Result<()> {
+pub(crate) fn make(world: &World, name: &str, spec: &Value) -> anyhow::Result<()> {
     let mut operation = json!({
         "apiVersion": "kpay.dev/v1alpha1", "kind": "PipelineOperation",
         "metadata": {"name": name, "namespace": world.namespace},
@@ -33,7 +33,7 @@ fn replay(dry_run: bool) -> Value {
         "replayDeadLetters": {"code": "protobuf_invalid"}})
 }
 
-fn status(world: &World, name: &str) -> anyhow::Result<PipelineOperationStatus> {
+pub(crate) fn status(world: &World, name: &str) -> anyhow::Result<PipelineOperationStatus> {
     Ok(world.cluster.wait(operations(world).get_status(name))?.status.unwrap_or_default())
 }
 

@@ -65,7 +65,7 @@ fn writes_since(length: u64, namespace: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// The pod of the operator that is ready.
-fn operator(cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
+pub(crate) fn operator(cluster: &Cluster) -> anyhow::Result<Option<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), "kpay-system");
     let list = cluster.wait(pods.list(&ListParams::default().labels(OPERATOR_PODS)))?;
     Ok(list.into_iter().find(ready))

@@ -211,7 +211,7 @@ fn cluster(context: &Context) -> Result<String> {
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     up::host_cluster(instance)?;
     let images = up::host_images(instance, None)?;
-    up::host_variants(instance, &["none", "crash", "slow"])?;
+    up::host_variants(instance, &["none", "crash", "slow", "reject", "letters"])?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     steps::step("helm test", || release::test(instance, &target))?;
@@ -285,9 +285,16 @@ pub(crate) fn simulate(instance: &Instance, args: &[String]) -> Result<()> {
 pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
     tools::kafka(instance)?;
-    let release = images::release(instance, &[images::PIPELINE.binary, "kpay-e2e"])?;
+    let mut packages = vec![images::PIPELINE.binary, "kpay-e2e"];
+    let of_operator = args.first().is_some_and(|first| first == "operator");
+    if of_operator {
+        tools::build(instance, &["etcd", "kubernetes"])?;
+        packages.push(images::OPERATOR.binary);
+    }
+    let release = images::release(instance, &packages)?;
     let mut bench = Command::new(release.join("bench"));
     bench.current_dir(&instance.repo).args(args).env("KPAY_KAFKA_LIBS", instance.kafka_libs());
+    bench.env("KPAY_CLUSTER_BIN", instance.cache.join("bin"));
     process::run(&mut bench)
 }
 

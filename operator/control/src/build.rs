@@ -2,8 +2,10 @@
 
 mod access;
 mod bootstrap;
+mod job;
 mod network;
 mod pod;
+mod rebuild;
 mod workload;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -63,6 +65,7 @@ pub fn build(
 }
 
 pub use access::{Identities, service_accounts};
+pub use rebuild::{Task, job as rebuild_job};
 
 /// Metadata of an object that belongs to the whole pipeline.
 fn pipeline_metadata(pipeline: &ValidatedPipeline, name: String, owner: &OwnerReference) -> ObjectMeta {

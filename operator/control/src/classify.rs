@@ -70,7 +70,9 @@ fn limits(field: &str) -> Option<Change> {
 
 fn topics(topic: &str, field: &str) -> Option<Change> {
     match (topic, field) {
-        ("incoming" | "inflight" | "complete" | "confirmed", "partitions") => Some(Change::WipeRequired),
+        ("inflight", "partitions") => Some(Change::WipeRequired),
+        // Ids and outcomes are found by their partition.
+        ("incoming" | "complete" | "confirmed", "partitions") => Some(Change::Immutable),
         ("dlq", "partitions")
         | ("incoming" | "inflight" | "complete" | "confirmed" | "ledger" | "dlq", "retention" | "config")
         | ("checkpoints", "config")
@@ -90,7 +92,8 @@ fn processors(field: &str) -> Option<Change> {
 
 fn upgrade(field: &str) -> Option<Change> {
     match field {
-        "stepTimeout"
+        "strategy"
+        | "stepTimeout"
         | "verify"
         | "inconclusiveAfter"
         | "maxRejectedIncrease"

@@ -19,3 +19,4 @@ pub mod status;
 pub mod topics;
 pub mod upgrade;
 pub mod validate;
+pub mod wipe;

@@ -26,6 +26,14 @@ pub const RESTART_ANNOTATION: &str = "kpay.dev/restart";
 pub const PAUSED_BY_ANNOTATION: &str = "kpay.dev/paused-by";
 /// Annotation of a pipeline with why it was paused by the gateway.
 pub const PAUSE_REASON_ANNOTATION: &str = "kpay.dev/pause-reason";
+/// Annotation of a pipeline that is being wiped: what the operation asks of it.
+pub const WIPE_ANNOTATION: &str = "kpay.dev/wipe";
+/// Finalizer of an operation that is wiping: until it is through, or has taken everything back.
+pub const WIPE_FINALIZER: &str = "kpay.dev/wipe";
+/// [`COMPONENT_LABEL`] of the Jobs of a wipe and their pods. They belong to the operation and have no label of a pipeline.
+pub const WIPE: &str = "wipe";
+/// Where the accounts are while the topics of a pipeline are made anew, after its prefix.
+pub const REBUILT_TOPIC: &str = "account.checkpoints.rebuilt";
 /// Finalizer of a pipeline whose topics go with it.
 pub const TOPICS_FINALIZER: &str = "kpay.dev/topics";
 
@@ -146,19 +154,6 @@ impl TopicName {
             Self::Dlq => "dlq",
         }
     }
-
-    /// Whether state lies by its partitions, so that their number changes only through a wipe.
-    pub fn keyed_state(self) -> bool {
-        match self {
-            Self::Incoming
-            | Self::Inflight
-            | Self::Complete
-            | Self::Confirmed
-            | Self::Ledger
-            | Self::Checkpoints => true,
-            Self::Dlq => false,
-        }
-    }
 }
 
 /// The name of a workload, its Service and its `PodDisruptionBudget`.
@@ -179,6 +174,12 @@ pub fn access(pipeline: &str, component: Component) -> String {
 /// The name of the Job that imports the accounts of a content, by how its digest begins.
 pub fn bootstrap_job(pipeline: &str, digest: &str) -> String {
     format!("{pipeline}-accounts-{digest}")
+}
+
+/// The name of a Job of a wipe, by how the operation's uid begins.
+pub fn wipe_job(pipeline: &str, task: &str, operation_uid: &str) -> String {
+    let uid: String = operation_uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("{pipeline}-{task}-{uid}")
 }
 
 /// The name of a stage's consumer group.

@@ -5,12 +5,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
 use kpay_crds::{
     OperationPhase, PaymentPipeline, PipelineOperation, PipelineOperationStatus, ReplayReport, UpgradeState,
-    UpgradeStatus,
+    UpgradeStatus, WipeStatus,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::names::RESTART_ANNOTATION;
+use crate::wipe;
 
 /// Letters that one request to the gateway replays at most; progress is written between two.
 const REPLAYS_MAX: usize = 500;
@@ -28,6 +29,10 @@ pub enum Step {
     Done(String),
     /// The gateway has replayed some letters.
     Replayed(ReplayReport),
+    /// A wipe is to be carried out, or goes on.
+    Wipes(Box<WipeStatus>),
+    /// What a wipe would do.
+    WouldWipe(Box<WipeStatus>),
     /// It can never be done.
     Fails(String),
 }
@@ -143,6 +148,20 @@ pub fn after(operation: &PipelineOperation, step: Step, now: Timestamp) -> Pipel
             status.finished_at = Some(Time(now));
             status.message = what;
         }
+        Step::Wipes(wipe) => {
+            status.message = wiping(&wipe);
+            if wipe.steps.iter().all(|step| step.until.is_some()) {
+                status.phase = Some(OperationPhase::Succeeded);
+                status.finished_at = Some(Time(now));
+            }
+            status.wipe = Some(*wipe);
+        }
+        Step::WouldWipe(wipe) => {
+            status.phase = Some(OperationPhase::Succeeded);
+            status.finished_at = Some(Time(now));
+            status.message = wipe::told(&wipe);
+            status.wipe = Some(*wipe);
+        }
         Step::Fails(why) => {
             status.phase = Some(OperationPhase::Failed);
             status.finished_at = Some(Time(now));
@@ -150,6 +169,20 @@ pub fn after(operation: &PipelineOperation, step: Step, now: Timestamp) -> Pipel
         }
     }
     status
+}
+
+/// How far a wipe is, for people.
+fn wiping(wipe: &WipeStatus) -> String {
+    let count = wipe.steps.len();
+    match wipe.steps.iter().position(|step| step.until.is_none()).map(|at| (at, wipe.steps.get(at))) {
+        Some((at, Some(step))) => {
+            let number = at.saturating_add(1);
+            format!("{number} of {count}, {}: {}", step.step.as_str(), step.evidence)
+        }
+        _ => wipe.recorded.as_ref().map_or_else(String::new, |accounts| {
+            format!("every balance is as before: {}", wipe::counts(accounts))
+        }),
+    }
 }
 
 fn told(dry_run: bool, report: &ReplayReport) -> String {

@@ -15,6 +15,8 @@ use crate::names::Component;
 use crate::phase::{Reason, Transition};
 use crate::report::{Reports, answered, figures, in_flight, rounded};
 
+/// Reason of `TopicsReady` while the spec asks for what only a `WipeAndUpdate` brings about.
+pub const WIPE_REQUIRED: &str = "WipeRequired";
 /// The most blockers that a message lists; the rest is counted.
 const BLOCKERS_LISTED: usize = 5;
 
@@ -45,6 +47,8 @@ pub struct Input<'a> {
     pub generation: Option<i64>,
     /// What the user wants.
     pub desired: DesiredPhase,
+    /// What keeps it Paused though the user wants otherwise.
+    pub held: Option<&'static str>,
     /// A change of phase, if there is one.
     pub transition: Option<Transition>,
     /// What the pods said.
@@ -240,7 +244,10 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
     }
     match phase {
         Phase::Running => match unready(input, Component::required) {
-            None if input.topics_verdict.status == Some(false) => {
+            // What waits for a wipe goes on as it is.
+            None if input.topics_verdict.status == Some(false)
+                && input.topics_verdict.reason != WIPE_REQUIRED =>
+            {
                 no(input.topics_verdict.reason, input.topics_verdict.message.clone())
             }
             None => Verdict::new(Some(true), "Running", "payments are taken in"),
@@ -260,7 +267,8 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
             } else {
                 "nothing is in flight"
             };
-            no("Paused", format!("{flight}; set spec.desiredPhase to Running to resume"))
+            let then = input.held.unwrap_or("set spec.desiredPhase to Running to resume");
+            no("Paused", format!("{flight}; {then}"))
         }
         Phase::Resuming => no("Resuming", "the intake has started again".into()),
         Phase::Failed => no("Failed", "the spec cannot be served; see the Degraded condition".into()),

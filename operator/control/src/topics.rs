@@ -38,11 +38,11 @@ pub enum TopicChange {
 /// Why a topic is not made what the spec says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicRefusal {
-    /// Kafka cannot take partitions away.
+    /// Accounts lie by partition.
     #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; partitions cannot be taken away, set it to {actual}"
+        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; accounts lie by partition, so that needs a PipelineOperation of type WipeAndUpdate (docs/wipe.md); until then all goes on with {actual}"
     )]
-    FewerPartitions {
+    NeedsWipe {
         /// Field of the spec.
         field: &'static str,
         /// Full name.
@@ -52,11 +52,25 @@ pub enum TopicRefusal {
         /// What is asked for.
         desired: i32,
     },
-    /// The state of a stage lies by partition.
+    /// Ids and outcomes are found by partition.
     #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; state lies by partition, so that needs a wipe; until then set it to {actual}"
+        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; ids and outcomes are found by their partition, so that it cannot change; set it to {actual}"
     )]
-    NeedsWipe {
+    Fixed {
+        /// Field of the spec.
+        field: &'static str,
+        /// Full name.
+        topic: String,
+        /// What there is.
+        actual: i32,
+        /// What is asked for.
+        desired: i32,
+    },
+    /// Kafka cannot take partitions away.
+    #[error(
+        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; partitions cannot be taken away, set it to {actual}"
+    )]
+    FewerPartitions {
         /// Field of the spec.
         field: &'static str,
         /// Full name.
@@ -115,14 +129,35 @@ pub fn plan(pipeline: &ValidatedPipeline, actual: &BTreeMap<String, TopicState>)
 
 fn partitions(name: TopicName, topic: &str, desired: i32, actual: i32) -> Option<TopicRefusal> {
     let (field, topic) = (name.field(), topic.to_owned());
-    match desired.cmp(&actual) {
-        std::cmp::Ordering::Equal => None,
-        std::cmp::Ordering::Less => Some(TopicRefusal::FewerPartitions { field, topic, actual, desired }),
-        std::cmp::Ordering::Greater if name.keyed_state() => {
-            Some(TopicRefusal::NeedsWipe { field, topic, actual, desired })
+    match name {
+        _ if desired == actual => None,
+        TopicName::Inflight => Some(TopicRefusal::NeedsWipe { field, topic, actual, desired }),
+        // What it had more once, it keeps.
+        TopicName::Ledger if actual > desired => None,
+        // They have as many as payment.inflight, whose field says so.
+        TopicName::Ledger | TopicName::Checkpoints => {
+            Some(TopicRefusal::NeedsWipe { field: TopicName::Inflight.field(), topic, actual, desired })
         }
-        std::cmp::Ordering::Greater => Some(TopicRefusal::GrowByHand { field, topic, actual, desired }),
+        TopicName::Incoming | TopicName::Complete | TopicName::Confirmed => {
+            Some(TopicRefusal::Fixed { field, topic, actual, desired })
+        }
+        TopicName::Dlq if actual > desired => {
+            Some(TopicRefusal::FewerPartitions { field, topic, actual, desired })
+        }
+        TopicName::Dlq => Some(TopicRefusal::GrowByHand { field, topic, actual, desired }),
     }
+}
+
+/// The refusals that people are told: what follows from `payment.inflight` is not said for each topic.
+pub fn told(refusals: &[TopicRefusal]) -> Vec<&TopicRefusal> {
+    let mut wipe = false;
+    let first = |refusal: &&TopicRefusal| match refusal {
+        TopicRefusal::NeedsWipe { .. } => !std::mem::replace(&mut wipe, true),
+        TopicRefusal::Fixed { .. }
+        | TopicRefusal::FewerPartitions { .. }
+        | TopicRefusal::GrowByHand { .. } => true,
+    };
+    refusals.iter().filter(first).collect()
 }
 
 #[cfg(test)]
@@ -180,8 +215,14 @@ mod tests {
     fn other_partition_counts_are_refused() {
         let pipeline = pipeline();
         for (topic, actual_count, expected) in [
-            ("payment.inflight", 9, "cannot be taken away"),
-            ("payment.inflight", 7, "needs a wipe"),
+            ("payment.inflight", 9, "WipeAndUpdate"),
+            ("payment.inflight", 7, "WipeAndUpdate"),
+            ("account.checkpoints", 7, "spec.topics.inflight"),
+            ("account.ledger", 7, "spec.topics.inflight"),
+            ("payment.incoming", 9, "cannot change"),
+            ("payment.complete", 7, "cannot change"),
+            ("payment.confirmed", 7, "cannot change"),
+            ("ops.dlq", 9, "cannot be taken away"),
             ("ops.dlq", 7, "Kafka's own tool"),
         ] {
             let mut actual = as_declared(&pipeline);
@@ -191,5 +232,27 @@ mod tests {
             assert_eq!(plan.refusals.len(), 1);
             assert!(plan.refusals[0].to_string().contains(expected), "{}", plan.refusals[0]);
         }
+    }
+
+    #[test]
+    fn the_ledger_keeps_what_it_had_and_one_field_is_told_once() {
+        let pipeline = pipeline();
+        let mut actual = as_declared(&pipeline);
+        let mut have = |topic: &str, partitions| {
+            actual.get_mut(&format!("default.payments.{topic}")).expect("a topic").partitions = partitions;
+        };
+        have("account.ledger", 16);
+        assert_eq!(plan(&pipeline, &actual), TopicPlan::default());
+        let mut have = |topic: &str, partitions| {
+            actual.get_mut(&format!("default.payments.{topic}")).expect("a topic").partitions = partitions;
+        };
+        for topic in ["payment.inflight", "account.checkpoints", "account.ledger"] {
+            have(topic, 4);
+        }
+        let plan = plan(&pipeline, &actual);
+        assert_eq!(plan.refusals.len(), 3);
+        let told = told(&plan.refusals);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].to_string().contains("payment.inflight has 4"), "{}", told[0]);
     }
 }

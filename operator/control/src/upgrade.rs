@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpay_crds::{
     PaymentPipeline, PaymentPipelineStatus, Placement, Release, ReleaseProcessor, Resources, Stage,
-    StepState, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
+    StepState, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep, UpgradeStrategy,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -50,6 +50,8 @@ pub struct Seen<'a> {
     pub started: bool,
     /// Whether payments are taken in.
     pub running: bool,
+    /// Whether nothing is in flight.
+    pub paused: bool,
 }
 
 /// What a workload's pods are made from, as one word.
@@ -152,6 +154,9 @@ impl Machine<'_> {
 
     /// One look at how payments go before anything moves, for as long as after each step. Whether it can begin.
     fn preflight(&self, up: &mut UpgradeStatus) -> bool {
+        if self.settings.strategy == UpgradeStrategy::DrainThenRoll {
+            return self.seen.paused;
+        }
         let watched = self.passed(up.since.as_ref());
         up.before = self.seen.figures.filter(|_| self.seen.running).cloned();
         let known = up.before.is_some() && watched >= self.settings.verify_ms;

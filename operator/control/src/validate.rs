@@ -8,15 +8,18 @@ use std::collections::BTreeMap;
 use kpay_crds::{
     AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline,
     PaymentPipelineSpec, PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
+    TopicReport, UpgradeStrategy,
 };
+use kube::ResourceExt;
 
 use crate::autoscale;
 use crate::duration::parse_ms;
 use crate::generator;
-use crate::names::{Component, TopicName};
+use crate::names::{Component, TopicName, WIPE_ANNOTATION};
 use crate::policy::{Terms, terms};
 use crate::start::StartFrom;
 use crate::upgrade::{self, own, release};
+use crate::wipe::Mark;
 
 pub use self::invalid::Invalid;
 pub use self::topics::DesiredTopic;
@@ -40,8 +43,12 @@ pub struct ValidatedPipeline {
     pub namespace: String,
     /// Name of the resource.
     pub name: String,
-    /// What the user wants it to do.
+    /// What it should do: what the user wants, unless something holds it.
     pub desired: DesiredPhase,
+    /// What keeps it Paused though the user wants otherwise, for people.
+    pub held: Option<&'static str>,
+    /// What a wipe asks of it, while there is one.
+    pub wipe: Option<Mark>,
     /// What pods should be made from.
     pub release: Release,
     /// What the generator's pods have of their own, where there is one. They follow the release at once: they hold nothing
@@ -57,6 +64,8 @@ pub struct ValidatedPipeline {
     pub topic_prefix: String,
     /// What each topic should be.
     pub topics: BTreeMap<TopicName, DesiredTopic>,
+    /// Partitions of the topics that there are, where they differ from what is declared.
+    pub found: BTreeMap<TopicName, i32>,
     /// Where the first start begins in `payment.incoming`.
     pub start_from: StartFrom,
     /// Whether topics go when the resource goes.
@@ -87,9 +96,13 @@ impl ValidatedPipeline {
         format!("{}{}", self.topic_prefix, topic.as_str())
     }
 
-    /// Partitions of the topic that a stage consumes; 0 for the gateway and the generator.
+    /// Partitions of the topic that a stage consumes, as it is; 0 for the gateway and the generator.
     pub fn partitions(&self, component: Component) -> i32 {
-        component.input().and_then(|topic| self.topics.get(&topic)).map_or(0, |topic| topic.partitions)
+        let of = |topic| {
+            let declared = || self.topics.get(&topic).map(|topic| topic.partitions);
+            self.found.get(&topic).copied().or_else(declared)
+        };
+        component.input().and_then(of).unwrap_or(0)
     }
 
     /// Replicas of a workload.
@@ -109,6 +122,34 @@ impl ValidatedPipeline {
             let release = upgrade::release_of(status, &self.release, component);
             if *release != self.release {
                 self.rolled.insert(component, release.clone());
+            }
+        }
+        let under_way = status.upgrade.as_ref().is_some_and(|up| up.state.is_under_way());
+        if under_way && self.upgrade.strategy == UpgradeStrategy::DrainThenRoll {
+            self.desired = DesiredPhase::Paused;
+            self.held.get_or_insert("pods are being replaced (spec.upgrade.strategy: DrainThenRoll)");
+        }
+        self
+    }
+
+    /// The same pipeline, that knows which topics have other partitions than it declares.
+    #[must_use]
+    pub fn found(mut self, topics: &BTreeMap<String, TopicReport>) -> Self {
+        for (name, desired) in &self.topics {
+            let found = topics.get(name.as_str()).map_or(desired.partitions, |found| found.partitions);
+            if found != desired.partitions {
+                self.found.insert(*name, found);
+            }
+        }
+        self
+    }
+
+    /// The same pipeline without a pod of a stage, while a wipe asks for that.
+    #[must_use]
+    pub fn stopped(mut self) -> Self {
+        if self.wipe == Some(Mark::Stop) {
+            for stage in Component::STAGES {
+                self.workloads.entry(stage).and_modify(|workload| workload.replicas = 0);
             }
         }
         self
@@ -176,8 +217,11 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let (image, image_tag, pull_policy) = image_of(spec, image);
     // Rounded up: an id is never forgotten early.
     let idempotency_window_seconds = u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX);
+    let wipe = resource.annotations().get(WIPE_ANNOTATION).map(|text| Mark::from_text(text));
     Ok(ValidatedPipeline {
-        desired: spec.desired_phase,
+        desired: if wipe.is_some() { DesiredPhase::Paused } else { spec.desired_phase },
+        held: wipe.map(|_| "a wipe is under way, see the PipelineOperation"),
+        wipe,
         release: release(resource, image, pull_policy.as_str(), idempotency_window_seconds),
         generator: spec
             .processors
@@ -189,6 +233,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
         topic_prefix: topic_prefix(&namespace, &name, spec),
         topics,
+        found: BTreeMap::new(),
         start_from,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
@@ -208,6 +253,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
 fn upgrade_settings(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> upgrade::Settings {
     let wanted = &spec.upgrade;
     upgrade::Settings {
+        strategy: wanted.strategy,
         step_timeout_ms: duration("upgrade.stepTimeout", &wanted.step_timeout, invalid),
         verify_ms: duration("upgrade.verify", &wanted.verify, invalid),
         inconclusive_after_ms: duration("upgrade.inconclusiveAfter", &wanted.inconclusive_after, invalid),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::executor::block_on;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
@@ -108,6 +108,18 @@ impl Admin {
             }
         }
         Ok(())
+    }
+
+    /// Gives a topic more partitions, so that it has `partitions`; the broker refuses fewer than there are.
+    pub fn create_partitions(&self, name: &str, partitions: i32) -> Result<(), KafkaError> {
+        let count = usize::try_from(partitions).unwrap_or(0);
+        let results =
+            block_on(self.client.create_partitions([&NewPartitions::new(name, count)], &self.options()))
+                .map_err(KafkaError::call("create partitions"))?;
+        match results.into_iter().find_map(Result::err) {
+            Some((topic, code)) => Err(topic_error("add partitions to", &topic, code)),
+            None => Ok(()),
+        }
     }
 
     /// Sets the given settings and leaves all others as they are.

@@ -98,6 +98,7 @@ impl Slot {
             )),
             StageName::Account => Box::new(AccountStage::new(
                 &topology.names,
+                topology.inflight,
                 policy,
                 (Arc::clone(&accounts), Arc::default()),
                 topology.checkpoint_interval_ms,

@@ -181,7 +181,8 @@ impl<L: Logs> Stage<L> {
             StageName::Account => {
                 let shared = (Arc::clone(&self.accounts), Arc::clone(&self.holds));
                 let policy = Live::new(self.plan.policy.clone());
-                let stage = AccountStage::new(names, policy, shared, *checkpoint_interval_ms, counters);
+                let (partitions, interval_ms) = (self.input_partitions(), *checkpoint_interval_ms);
+                let stage = AccountStage::new(names, partitions, policy, shared, interval_ms, counters);
                 self.drive(stage, number, report, stop)
             }
             StageName::Confirmed => {

@@ -14,6 +14,7 @@ use kpay_domain::account::{Decision, HeldChange, Known, Next, decide};
 use kpay_domain::{
     Account, AccountId, AccountSnapshot, Action, Command, HeldPayment, LedgerEntry, PaymentId, Policy,
 };
+use kpay_kafka::partition::partition_of;
 use kpay_streams::log::{LogError, Reader, Start, Until};
 use kpay_streams::out::{DeadLetter, Out, TopicIndex};
 use kpay_streams::record::Record;
@@ -21,6 +22,7 @@ use kpay_streams::stage::Stage;
 use kpay_streams::table::{Committed, Map, Table};
 
 use self::lanes::Lane;
+pub(crate) use self::notes::note_account;
 use self::notes::{Noted, Notes};
 use crate::live::Live;
 use crate::names::{Names, StageName, TopicName};
@@ -42,6 +44,7 @@ pub struct AccountStage {
     complete: TopicIndex,
     dlq: TopicIndex,
     inflight_name: String,
+    partitions: i32,
     accounts: Table<AccountId, Account>,
     holds: Table<PaymentId, HeldPayment>,
     /// What was given back, by [`notes::refund_of`].
@@ -57,9 +60,10 @@ pub struct AccountStage {
 }
 
 impl AccountStage {
-    /// A stage whose accounts and holds are shared with the pod's queries.
+    /// A stage whose accounts and holds are shared with the pod's queries; its input has so many `partitions`.
     pub fn new(
         names: &Names,
+        partitions: i32,
         policy: Live<Policy>,
         (shared, holds): (Arc<Accounts>, Arc<Holds>),
         checkpoint_interval_ms: i64,
@@ -72,6 +76,7 @@ impl AccountStage {
             complete: STAGE.index(TopicName::Complete),
             dlq: STAGE.index(TopicName::Dlq),
             inflight_name: names.topic(TopicName::Inflight),
+            partitions,
             accounts: Table::new(shared),
             holds: Table::new(holds),
             refunds: Table::new(Arc::default()),
@@ -179,7 +184,7 @@ impl AccountStage {
 }
 
 /// Takes an account's state over unless a newer one is there already.
-fn newest(table: &mut Map<AccountId, Account>, id: AccountId, account: Account) {
+pub(crate) fn newest(table: &mut Map<AccountId, Account>, id: AccountId, account: Account) {
     match table.get_mut(&id) {
         Some(known) if known.version < account.version => *known = account,
         Some(_) => {}
@@ -199,7 +204,7 @@ impl Stage for AccountStage {
         _metadata: &str,
         reader: &mut dyn Reader,
     ) -> Result<(), LogError> {
-        let Self { accounts, ledger, checkpoints_topic, .. } = self;
+        let Self { accounts, ledger, checkpoints_topic, partitions, .. } = self;
         let now_ms = reader.now_ms();
         // The next marker will claim these as well.
         let mut uncovered = Map::default();
@@ -225,6 +230,8 @@ impl Stage for AccountStage {
             reader.read(*ledger, partition, from, Until::Stable, &mut |record| match LedgerEntry::decode(
                 record.value,
             ) {
+                // Of an account that was in this partition while there were others.
+                Ok(entry) if partition_of(entry.account.as_str().as_bytes(), *partitions) != partition => {}
                 Ok(entry) => {
                     newest(table, entry.account.clone(), entry.state());
                     uncovered.insert(entry.account, ());

@@ -17,7 +17,7 @@ const SNAPSHOTS_PER_COMMIT: usize = 256;
 pub const MARKER_SLACK_MS: i64 = 30_000;
 
 /// Key of the marker: no account id holds a NUL.
-const MARKER_KEY: &[u8] = b"\0round";
+pub const MARKER_KEY: &[u8] = b"\0round";
 
 /// The accounts of one partition that a checkpoint has to cover.
 #[derive(Debug)]

@@ -1,16 +1,14 @@
 //! The Job that imports the accounts that a pipeline begins with: `kpay account import` on a key of a `ConfigMap`, against
 //! the pipeline's own gateway. Pure.
 
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-};
+use k8s_openapi::api::batch::v1::{Job, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, EnvVar, KeyToPath, PodSpec, PodTemplateSpec, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, EnvVar, KeyToPath, PodSpec, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kpay_crds::Resources;
 
+use super::job::{self, REPORT};
 use super::{pipeline_metadata, pod};
 use crate::bootstrap::Import;
 use crate::names::{self, BOOTSTRAP, COMPONENT_LABEL, Component, GATEWAY_PORT};
@@ -18,45 +16,18 @@ use crate::validate::ValidatedPipeline;
 
 /// Where the file is in the pod.
 const FOLDER: &str = "/accounts";
-/// Where the kubelet looks for the last words of a container.
-const REPORT: &str = "/dev/termination-log";
 /// Attempts that may fail for a reason that passes. Kubernetes waits 10 s after the first and twice as long after each
 /// further one, at most 10 minutes: two and a half hours in all.
 const RETRIES: i32 = 20;
 /// Exit codes that another attempt would end with too: refused, unreadable, not found.
 const FINAL_EXITS: [i32; 3] = [1, 2, 4];
-/// An import that is cut is given again, whole: there is nothing to put in order.
-const GRACE_SECONDS: i64 = 1;
 
 pub(super) fn job(pipeline: &ValidatedPipeline, import: &Import, owner: &OwnerReference) -> Job {
     let name = names::bootstrap_job(&pipeline.name, &import.digest);
     let mut labels = names::labels(&pipeline.name);
     labels.insert(COMPONENT_LABEL.to_owned(), BOOTSTRAP.to_owned());
-    Job {
-        metadata: ObjectMeta { labels: Some(labels.clone()), ..pipeline_metadata(pipeline, name, owner) },
-        spec: Some(JobSpec {
-            backoff_limit: Some(RETRIES),
-            pod_failure_policy: Some(PodFailurePolicy { rules: vec![disrupted(), decided()] }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-                spec: Some(pod_spec(pipeline, import)),
-            },
-            ..JobSpec::default()
-        }),
-        ..Job::default()
-    }
-}
-
-/// A pod that was taken away, by a drain of its node for one, is no failed attempt.
-fn disrupted() -> PodFailurePolicyRule {
-    PodFailurePolicyRule {
-        action: "Ignore".into(),
-        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-            type_: "DisruptionTarget".into(),
-            status: "True".into(),
-        }]),
-        ..PodFailurePolicyRule::default()
-    }
+    let metadata = ObjectMeta { labels: Some(labels), ..pipeline_metadata(pipeline, name, owner) };
+    job::job(metadata, RETRIES, vec![decided()], pod_spec(pipeline, import))
 }
 
 fn decided() -> PodFailurePolicyRule {
@@ -89,8 +60,6 @@ fn pod_spec(pipeline: &ValidatedPipeline, import: &Import) -> PodSpec {
     PodSpec {
         // It asks the gateway and nobody else.
         automount_service_account_token: Some(false),
-        restart_policy: Some("Never".into()),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
         containers: vec![container(pipeline, import)],
         volumes: Some(vec![volume]),
         ..pod::confined(pipeline, Component::Gateway)

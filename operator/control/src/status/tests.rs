@@ -15,6 +15,7 @@ fn input(reports: &Reports) -> Input<'_> {
         now: at(1_000),
         generation: Some(1),
         desired: DesiredPhase::Paused,
+        held: None,
         transition: None,
         reports,
         reports_whole: false,

@@ -1,6 +1,6 @@
 //! Whether payments go as they went before. Pure.
 
-use kpay_crds::UpgradeFigures;
+use kpay_crds::{UpgradeFigures, UpgradeStrategy};
 
 /// A latency that grew by less is let pass, in milliseconds: small ones double by chance.
 const LATENCY_SLACK_MS: f64 = 50.0;
@@ -8,6 +8,8 @@ const LATENCY_SLACK_MS: f64 = 50.0;
 /// What the resource asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
+    /// Whether payments go on meanwhile.
+    pub strategy: UpgradeStrategy,
     /// How long a step may take until all pods are ready, in milliseconds.
     pub step_timeout_ms: i64,
     /// For how long payments are watched after it.

@@ -11,6 +11,7 @@ const STEP_MS: i64 = 1_000;
 
 fn settings() -> Settings {
     Settings {
+        strategy: UpgradeStrategy::Rolling,
         step_timeout_ms: 60_000,
         verify_ms: 15_000,
         inconclusive_after_ms: 60_000,
@@ -47,6 +48,7 @@ struct World {
     /// Why pods of an image do not start.
     trouble: OfImage<String>,
     running: bool,
+    strategy: UpgradeStrategy,
     in_flight: i64,
     now_ms: i64,
     /// The images that each workload had, in the order of the changes.
@@ -64,6 +66,7 @@ impl World {
             while_on: Box::new(|_| Some(fine())),
             trouble: Box::new(|_| None),
             running: true,
+            strategy: UpgradeStrategy::Rolling,
             in_flight: 0,
             now_ms: 0,
             log: Vec::new(),
@@ -101,9 +104,11 @@ impl World {
             in_flight: self.in_flight,
             started: true,
             running: self.running,
+            paused: !self.running,
         };
         self.now_ms += STEP_MS;
-        let (release, upgrade) = decide(&self.status, &self.desired, &seen, &settings(), &at(self.now_ms));
+        let settings = Settings { strategy: self.strategy, ..settings() };
+        let (release, upgrade) = decide(&self.status, &self.desired, &seen, &settings, &at(self.now_ms));
         (self.status.release, self.status.upgrade) = (Some(release), upgrade);
     }
 
@@ -127,6 +132,18 @@ fn nothing_moves_while_nothing_changes() {
     let mut world = World::new();
     world.run(10);
     assert_eq!((world.log.len(), &world.status.upgrade), (0, &None));
+}
+
+#[test]
+fn a_release_that_needs_a_drain_moves_nothing_before_it_is_proven() {
+    let mut world = World { strategy: UpgradeStrategy::DrainThenRoll, ..World::new() };
+    world.desired = of("v2");
+    world.run(300);
+    assert_eq!((world.log.len(), world.upgrade().state), (0, UpgradeState::Rolling));
+    world.running = false;
+    world.run(20);
+    assert_eq!(world.upgrade().state, UpgradeState::Succeeded, "{:?}", world.upgrade());
+    assert_eq!(world.log, ORDER.map(|c| (c, "v2".to_owned())));
 }
 
 #[test]
@@ -301,7 +318,14 @@ fn taking_the_change_back_goes_back() {
 fn before_the_first_payment_a_change_is_simply_made() {
     let world = World::new();
     let rollout = |_| Rollout::default();
-    let seen = Seen { rollout: &rollout, figures: None, in_flight: 0, started: false, running: false };
+    let seen = Seen {
+        rollout: &rollout,
+        figures: None,
+        in_flight: 0,
+        started: false,
+        running: false,
+        paused: false,
+    };
     let (release, upgrade) = decide(&world.status, &of("v2"), &seen, &settings(), &at(0));
     assert_eq!((release, upgrade), (of("v2"), None));
 }

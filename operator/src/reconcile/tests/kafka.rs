@@ -77,6 +77,11 @@ impl Broker for Arc<Seen> {
             kafka.topics.lock().entry(topic.to_owned()).or_insert(state);
         })
     }
+    fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {
+        self.write(|kafka| {
+            kafka.topics.lock().entry(topic.to_owned()).and_modify(|found| found.partitions = partitions);
+        })
+    }
     fn alter_config(&self, topic: &str, set: &BTreeMap<String, String>) -> Result<(), BrokerError> {
         if self.operator.leaves_topics_alone() {
             return Ok(());

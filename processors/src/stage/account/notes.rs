@@ -57,6 +57,19 @@ fn decode_waiting(value: &[u8]) -> Result<Waiting, Malformed> {
     }
 }
 
+/// The account in whose partition a note lies, by its record; none of a note that this release does not know.
+pub(crate) fn note_account(key: &[u8], value: &[u8]) -> Result<Option<AccountId>, Malformed> {
+    let Some((kind, rest)) = key.get(1..).and_then(<[u8]>::split_first) else { return Ok(None) };
+    match kind {
+        b'h' => Ok(Some(HeldPayment::decode(value)?.payment.from)),
+        b'b' | b'f' | b'w' => {
+            let account = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+            account_id(account).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// What was noted of one partition.
 #[derive(Debug, Default)]
 pub(super) struct Notes {

@@ -64,7 +64,7 @@ struct World {
 fn stage(accounts: Arc<Accounts>) -> AccountStage {
     let policy = Live::fixed(Policy::new(Currency::new("USD").unwrap()));
     let shared = (accounts, Arc::default());
-    AccountStage::new(&Names { prefix: String::new() }, policy, shared, INTERVAL_MS, Arc::default())
+    AccountStage::new(&Names { prefix: String::new() }, 1, policy, shared, INTERVAL_MS, Arc::default())
 }
 
 impl World {

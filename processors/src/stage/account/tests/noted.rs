@@ -94,7 +94,7 @@ impl World {
     fn stage(policy: &Policy, accounts: Arc<Accounts>) -> AccountStage {
         let names = Names { prefix: String::new() };
         let shared = (accounts, Arc::default());
-        AccountStage::new(&names, Live::fixed(policy.clone()), shared, INTERVAL_MS, Arc::default())
+        AccountStage::new(&names, 1, Live::fixed(policy.clone()), shared, INTERVAL_MS, Arc::default())
     }
 
     fn restart(&mut self) {

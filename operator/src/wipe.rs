@@ -1,0 +1,300 @@
+//! `WipeAndUpdate`, one look at a time. Only I/O; the order of the steps and what they come to is `kpay_control::wipe`.
+//!
+//! A step is written as begun before anything is done for it, and what it does is safe to repeat: an operator that was
+//! killed anywhere goes on with the same step.
+
+mod accounts;
+mod topics;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kpay_control::build::Task;
+use kpay_control::names::{Component, PIPELINE_LABEL, WIPE_ANNOTATION, WIPE_FINALIZER};
+use kpay_control::operation::Step;
+use kpay_control::validate::{ValidatedPipeline, validate};
+use kpay_control::wipe::{Look, Mark, after, begin, compared, current, drained, is_safe};
+use kpay_crds::{
+    DesiredPhase, OperationPhase, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
+    WipeStage, WipeStatus,
+};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use self::accounts::Ended;
+use crate::context::Context;
+use crate::error::Error;
+use crate::pods::is_of;
+use crate::reconcile::SOON;
+use crate::upgrade;
+
+/// One wipe, as it was read.
+struct Wipe<'a> {
+    operation: &'a PipelineOperation,
+    uid: String,
+    resource: &'a PaymentPipeline,
+    pipeline: ValidatedPipeline,
+    context: &'a Context,
+}
+
+/// One look at a wipe whose turn it is.
+pub async fn step(
+    operation: &PipelineOperation,
+    resource: &PaymentPipeline,
+    context: &Context,
+) -> Result<Step, Error> {
+    let pipeline = match validate(resource, &context.default_image) {
+        Ok(pipeline) => pipeline.rolled(&resource.status.clone().unwrap_or_default()),
+        Err(invalid) => {
+            let wrong: Vec<String> = invalid.iter().map(ToString::to_string).collect();
+            return Ok(Step::Waits(format!("waits for a spec that can be served: {}", wrong.join("; "))));
+        }
+    };
+    let status = operation.status.clone().unwrap_or_default();
+    if status.phase != Some(OperationPhase::Running) {
+        return Ok(may_begin(resource).map_or(Step::Begins, Step::Waits));
+    }
+    let uid = operation.uid().ok_or(Error::Unnamed("uid"))?;
+    let wipe = Wipe { operation, uid, resource, pipeline, context };
+    match (status.wipe, operation.status.as_ref().and_then(current)) {
+        (Some(so_far), Some(stage)) => wipe.go_on(so_far, stage).await,
+        (Some(so_far), None) => Ok(Step::Wipes(Box::new(so_far))),
+        (None, _) => wipe.plan().await,
+    }
+}
+
+/// What the pipeline has to come to first, if anything.
+fn may_begin(resource: &PaymentPipeline) -> Option<String> {
+    let status = resource.status.clone().unwrap_or_default();
+    if upgrade::under_way(&status) {
+        return Some("waits until the change of the pods is through".to_owned());
+    }
+    match status.phase {
+        Some(Phase::Running | Phase::Paused) => None,
+        phase => {
+            let phase = phase.map_or("not looked at yet", Phase::as_str);
+            Some(format!("waits until the pipeline is Running or Paused; it is {phase}"))
+        }
+    }
+}
+
+/// What becomes of a wipe that has ended or is being deleted: it lets go, and takes everything back while it can. None
+/// for one that goes on.
+pub async fn leave(operation: &PipelineOperation, context: &Context) -> Result<Option<Action>, Error> {
+    let status = operation.status.clone().unwrap_or_default();
+    let over = status.phase.is_some_and(OperationPhase::is_final);
+    if !over && operation.metadata.deletion_timestamp.is_none() {
+        return Ok(None);
+    }
+    if !operation.finalizers().iter().any(|finalizer| finalizer == WIPE_FINALIZER) {
+        return Ok(Some(Action::await_change()));
+    }
+    if !over {
+        if !is_safe(&status) {
+            return Ok(None);
+        }
+        let namespace = operation.namespace().unwrap_or_default();
+        let pipelines = Api::<PaymentPipeline>::namespaced(context.client.clone(), &namespace);
+        let found = pipelines
+            .get_opt(&operation.spec.pipeline)
+            .await
+            .map_err(Error::api("get", "PaymentPipeline"))?;
+        if let Some(resource) = found
+            && let Ok(pipeline) = validate(&resource, &context.default_image)
+        {
+            let uid = operation.uid().ok_or(Error::Unnamed("uid"))?;
+            Wipe { operation, uid, resource: &resource, pipeline, context }.take_back().await?;
+        }
+    }
+    set_finalizer(operation, false, context).await?;
+    Ok(Some(Action::requeue(SOON)))
+}
+
+async fn set_finalizer(operation: &PipelineOperation, with: bool, context: &Context) -> Result<(), Error> {
+    let mut finalizers = operation.finalizers().to_vec();
+    finalizers.retain(|finalizer| finalizer != WIPE_FINALIZER);
+    if with {
+        finalizers.push(WIPE_FINALIZER.to_owned());
+    }
+    let version: Value = operation.metadata.resource_version.clone().into();
+    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+    let namespace = operation.namespace().unwrap_or_default();
+    Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace)
+        .patch(&operation.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(Error::api("patch", "PipelineOperation"))?;
+    Ok(())
+}
+
+impl Wipe<'_> {
+    /// What goes and what stays; the real one begins only with the consent to just that.
+    async fn plan(&self) -> Result<Step, Error> {
+        let planned = match self.inventory().await {
+            Ok(Ok(planned)) => planned,
+            Ok(Err(refusal)) => return Ok(Step::Fails(refusal.to_string())),
+            Err(reason) => return Ok(Step::Waits(format!("waits for Kafka: {reason}"))),
+        };
+        let (inventory, confirmation) = planned;
+        let spec = &self.operation.spec;
+        if spec.dry_run {
+            let status = WipeStatus { inventory, confirmation, ..WipeStatus::default() };
+            return Ok(Step::WouldWipe(Box::new(status)));
+        }
+        let given = spec.wipe_and_update.as_ref().map(|wipe| wipe.confirmation.as_str());
+        if given != Some(confirmation.as_str()) {
+            let given = given.unwrap_or("none");
+            return Ok(Step::Fails(format!(
+                "wipeAndUpdate.confirmation: {given} is not that of what would go now; nothing was done; make a dry run and \
+                 confirm what it lists"
+            )));
+        }
+        if !self.operation.finalizers().iter().any(|finalizer| finalizer == WIPE_FINALIZER) {
+            set_finalizer(self.operation, true, self.context).await?;
+            return Ok(Step::Waits("has begun".to_owned()));
+        }
+        Ok(Step::Wipes(Box::new(begin(inventory, confirmation, &now()))))
+    }
+
+    async fn go_on(&self, so_far: WipeStatus, stage: WipeStage) -> Result<Step, Error> {
+        let look = match stage {
+            WipeStage::Drain => self.drain().await?,
+            WipeStage::Stop => self.stop().await?,
+            WipeStage::Record => match self.record().await? {
+                Ok(look) => look,
+                Err(why) => {
+                    self.take_back().await?;
+                    return Ok(Step::Fails(format!("nothing was deleted: {why}")));
+                }
+            },
+            WipeStage::Delete => self.delete().await?,
+            WipeStage::Create => self.create().await,
+            WipeStage::Rebuild => self.rebuild(&so_far).await?,
+            WipeStage::Resume => self.resume().await?,
+        };
+        Ok(Step::Wipes(Box::new(after(so_far, look, &now()))))
+    }
+
+    async fn drain(&self) -> Result<Look, Error> {
+        let asked = self.mark(Some(Mark::Drain)).await?;
+        Ok(drained(asked, &self.resource.status.clone().unwrap_or_default()))
+    }
+
+    /// The stages have no pod, and none is to come.
+    async fn stop(&self) -> Result<Look, Error> {
+        let asked = self.mark(Some(Mark::Stop)).await?;
+        let client = &self.context.client;
+        let (namespace, name) = (&self.pipeline.namespace, &self.pipeline.name);
+        let labelled = ListParams::default().labels(&format!("{PIPELINE_LABEL}={name}"));
+        let sets = Api::<StatefulSet>::namespaced(client.clone(), namespace).list(&labelled).await;
+        let sets = sets.map_err(Error::api("list", "StatefulSet"))?.items;
+        let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&labelled).await;
+        let pods = pods.map_err(Error::api("list", "Pod"))?.items;
+        let to_come = |set: &&StatefulSet| set.spec.as_ref().is_none_or(|spec| spec.replicas != Some(0));
+        let left: Vec<String> = pods
+            .iter()
+            .filter(|pod| Component::STAGES.into_iter().any(|stage| is_of(pod, stage)))
+            .map(ResourceExt::name_any)
+            .collect();
+        Ok(match (asked, sets.iter().find(to_come)) {
+            (false, _) => Look::Waits("the pipeline is told to stop its stages".to_owned()),
+            (true, Some(set)) => Look::Waits(format!("StatefulSet {} is to have no pod", set.name_any())),
+            (true, None) if !left.is_empty() => Look::Waits(format!("pods are ending: {}", left.join(", "))),
+            (true, None) => match self.dismiss().await {
+                Ok(()) => Look::Done("the stages have no pod".to_owned()),
+                Err(reason) => Look::Waits(format!("the groups still have members: {reason}")),
+            },
+        })
+    }
+
+    async fn record(&self) -> Result<Result<Look, String>, Error> {
+        if let Err(reason) = self.make_room().await {
+            return Ok(Ok(Look::Waits(format!("waits for Kafka: {reason}"))));
+        }
+        Ok(match self.run(Task::Record).await? {
+            Ended::Well(accounts) => Ok(Look::Recorded(accounts)),
+            Ended::Not(why) => Ok(Look::Waits(why)),
+            Ended::Badly(why) => Err(why),
+        })
+    }
+
+    /// Past the line. An operator that is no longer the leader must not delete what the next one has made already, so the
+    /// step is looked at once more.
+    async fn delete(&self) -> Result<Look, Error> {
+        let fresh =
+            Api::<PipelineOperation>::namespaced(self.context.client.clone(), &self.pipeline.namespace)
+                .get(&self.operation.name_any())
+                .await
+                .map_err(Error::api("get", "PipelineOperation"))?;
+        let same = fresh.uid() == self.operation.uid();
+        if !same || fresh.status.as_ref().and_then(current) != Some(WipeStage::Delete) {
+            return Err(Error::Conflict);
+        }
+        Ok(self.delete_derived().await)
+    }
+
+    async fn rebuild(&self, so_far: &WipeStatus) -> Result<Look, Error> {
+        Ok(match self.run(Task::Fill).await? {
+            Ended::Well(accounts) => compared(so_far.recorded.as_ref(), &accounts),
+            Ended::Not(why) | Ended::Badly(why) => Look::Waits(why),
+        })
+    }
+
+    async fn resume(&self) -> Result<Look, Error> {
+        let marked = self.resource.annotations().contains_key(WIPE_ANNOTATION);
+        if marked {
+            if let Err(reason) = self.clear_away().await? {
+                return Ok(Look::Waits(format!("waits for Kafka: {reason}")));
+            }
+            self.mark(None).await?;
+            self.context.remember(self.resource, |memory| memory.topics = None);
+            return Ok(Look::Waits("the stages are told to start".to_owned()));
+        }
+        let wanted = match self.resource.spec.desired_phase {
+            DesiredPhase::Running => Phase::Running,
+            DesiredPhase::Draining | DesiredPhase::Paused => Phase::Paused,
+        };
+        let phase = self.resource.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
+        if phase == wanted {
+            return Ok(Look::Done(format!("the pipeline is {phase}")));
+        }
+        Ok(Look::Waits(format!("the pipeline is {phase}, wanted is {wanted}")))
+    }
+
+    /// As it was before: nothing was deleted yet.
+    async fn take_back(&self) -> Result<(), Error> {
+        if let Err(reason) = self.clear_away().await? {
+            return Err(Error::Topics(reason));
+        }
+        self.mark(None).await?;
+        Ok(())
+    }
+
+    /// Tells the pipeline what the wipe asks of it. Whether it was told before, so that whatever it has written since
+    /// then was written knowing it.
+    async fn mark(&self, mark: Option<Mark>) -> Result<bool, Error> {
+        let wanted = mark.map(|mark| mark.to_text(&self.uid));
+        if self.resource.annotations().get(WIPE_ANNOTATION) == wanted.as_ref() {
+            return Ok(true);
+        }
+        let patch = json!({"metadata": {"annotations": {WIPE_ANNOTATION: wanted}}});
+        self.context
+            .api(self.resource)
+            .patch(&self.pipeline.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .map_err(Error::api("patch", "PaymentPipeline"))?;
+        Ok(false)
+    }
+}
+
+/// Whether a look came to the end of a step: the next one can begin at once.
+pub fn went_on(old: &PipelineOperationStatus, new: &WipeStatus) -> bool {
+    let ended = |wipe: &WipeStatus| wipe.steps.iter().filter(|step| step.until.is_some()).count();
+    old.wipe.as_ref().is_none_or(|old| ended(old) < ended(new))
+}
+
+fn now() -> Time {
+    Time(Timestamp::now())
+}
