@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::live::while_payments_flow;
-use crate::world::{World, alone};
+use crate::world::{World, alone, turn};
 
 const ACCOUNTS: u64 = 20;
 
@@ -55,21 +55,43 @@ fn releases(world: &World) -> anyhow::Result<()> {
     ensure!(steps == ["confirmed", "account", "inflight", "gateway"], "{steps:?}");
     ensure!(images(world)? == ["localhost/kpay-variant:none"], "{:?}", images(world)?);
 
-    for (fault, step, word) in [("crash", "confirmed: ", "CrashLoopBackOff"), ("slow", "account: ", "p99")] {
-        let up = upgrade(world, &release(fault), &format!(":{fault}"), UpgradeState::RolledBack)?;
-        let failed = up.failed.unwrap_or_default();
-        println!("{fault}: {failed}");
-        ensure!(failed.starts_with(step) && failed.contains(word), "{fault}: {failed}");
-        ensure!(images(world)? == ["localhost/kpay-variant:none"], "{fault}: {:?}", images(world)?);
-        let status = world.reach("Running")?;
-        let told = status.conditions.iter().find(|c| c.type_ == "UpgradeReady").context("no condition")?;
-        ensure!(
-            told.status == "False" && told.reason == "RolledBack" && told.message.contains(&failed),
-            "{told:?}"
-        );
-        let spec = world.cluster.wait(world.pipelines().get(crate::world::NAME))?.spec;
-        let tag = spec.image.and_then(|image| image.tag);
-        ensure!(tag.as_deref() == Some(fault), "the spec is as it was written: {tag:?}");
-    }
+    taken_back(world, "crash", "confirmed: ", "CrashLoopBackOff")?;
+    taken_back(world, "slow", "account: ", "p99")
+}
+
+/// A bad release goes back to the one before, and its condition says which gate failed with what figures.
+fn taken_back(world: &World, fault: &str, step: &str, gate: &str) -> anyhow::Result<()> {
+    let up = upgrade(world, &release(fault), &format!(":{fault}"), UpgradeState::RolledBack)?;
+    let failed = up.failed.unwrap_or_default();
+    println!("{fault}: {failed}");
+    ensure!(failed.starts_with(step) && failed.contains(gate), "{fault}: {failed}");
+    ensure!(images(world)? == ["localhost/kpay-variant:none"], "{fault}: {:?}", images(world)?);
+    let status = world.reach("Running")?;
+    let told = status.conditions.iter().find(|c| c.type_ == "UpgradeReady").context("no condition")?;
+    ensure!(
+        told.status == "False" && told.reason == "RolledBack" && told.message.contains(&failed),
+        "{told:?}"
+    );
+    let spec = world.cluster.wait(world.pipelines().get(crate::world::NAME))?.spec;
+    let tag = spec.image.and_then(|image| image.tag);
+    ensure!(tag.as_deref() == Some(fault), "the spec is as it was written: {tag:?}");
+    Ok(())
+}
+
+#[test]
+fn a_release_that_rejects_all_and_one_that_fills_the_dead_letters_are_taken_back() -> anyhow::Result<()> {
+    let _turn = turn();
+    let spec = json!({
+        "image": release("none")["image"], "upgrade": {"verify": "13s"}, "processors": {"account": {"replicas": 1}},
+    });
+    let mut world = World::start_with("bad-release", ACCOUNTS, &spec)?;
+    while_payments_flow(&mut world, ACCOUNTS, |world| {
+        taken_back(world, "letters", "confirmed: ", "dead letters")?;
+        taken_back(world, "reject", "", "rejected")
+    })?;
+    world.find_gateway()?;
+    let report = world.audit_with_rest()?;
+    let letters: Vec<&String> = report.letters.keys().collect();
+    ensure!(letters == ["idempotency_conflict"], "{:?}", report.letters);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod figures;
 mod local;
+mod operator;
 mod pipeline;
 mod restore;
 
@@ -23,6 +24,8 @@ enum Command {
     Local(local::Args),
     /// Memory of many accounts and known ids, and the time to be ready again after a SIGKILL.
     Restore(restore::Args),
+    /// The operator with many pipelines: memory, writes at rest, the time to be ready again.
+    Operator(operator::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,5 +33,6 @@ fn main() -> anyhow::Result<()> {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Local(args) => local::run(&args),
         Command::Restore(args) => restore::run(&args),
+        Command::Operator(args) => operator::run(&args),
     }
 }
