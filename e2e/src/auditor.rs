@@ -28,6 +28,6 @@ impl Expected {
     pub fn new(funded: &[(&str, i128)], ids: impl IntoIterator<Item = String>) -> Self {
         let funded: BTreeMap<String, i128> = funded.iter().map(|(c, m)| ((*c).to_owned(), *m)).collect();
         let ids: BTreeSet<String> = ids.into_iter().collect();
-        Self { funded, ids }
+        Self { funded, ids, grown_from: None }
     }
 }

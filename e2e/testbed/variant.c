@@ -37,10 +37,10 @@ static void fill_dead_letters(void) {
 int main(int argc, char **argv) {
     const char *fault = getenv("FAULT");
     if (fault && !strcmp(fault, "crash")) return 1;
-    // Ready, and slow: it commits every 400 ms.
+    // Ready, and slow: it commits every two seconds.
     if (fault && !strcmp(fault, "slow")) {
-        setenv("KPAY_COMMIT_INTERVAL_MS", "400", 1);
-        setenv("KPAY_COMMIT_LINGER_MS", "400", 1);
+        setenv("KPAY_COMMIT_INTERVAL_MS", "2000", 1);
+        setenv("KPAY_COMMIT_LINGER_MS", "2000", 1);
     }
     // Ready, and no payment passes.
     if (fault && !strcmp(fault, "reject")) reject_all();

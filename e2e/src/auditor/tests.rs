@@ -205,3 +205,21 @@ fn a_lost_payment_is_caught_also_when_it_has_a_dead_letter_of_another_record() {
     });
     assert_eq!(found, [Violation::Lost { id: "r".to_owned() }]);
 }
+
+#[test]
+fn an_account_moves_only_after_a_wipe_and_only_to_where_it_can() {
+    let moved = |grown_from: Option<i32>, to: [i32; 2]| {
+        caught(|books, expected| {
+            expected.grown_from = grown_from;
+            books.ledger.iter_mut().for_each(|entry| entry.partition = 1);
+            let of_a = books.ledger.iter_mut().filter(|entry| entry.account == "a").skip(2);
+            of_a.zip(to).for_each(|(entry, partition)| entry.partition = partition);
+        })
+    };
+    assert_eq!(moved(Some(2), [3, 3]), []);
+    assert_eq!(moved(Some(2), [1, 5]), []);
+    let away = |version| Violation::Account { account: "a".to_owned(), version };
+    assert_eq!(moved(None, [3, 3]), [away(3)]);
+    assert_eq!(moved(Some(2), [2, 2]), [away(3)], "another remainder");
+    assert_eq!(moved(Some(4), [3, 3]), [away(3)], "there was a partition 3 before");
+}

@@ -57,7 +57,7 @@ fn accounts_get_other_partitions_under_load_though_the_operator_dies_at_every_st
     ensure!(answer.status == 200, "{answer:?}");
     give_back(&mut world, "back-2", 60, "rejected")?;
     give_back(&mut world, "back-3", 40, "confirmed")?;
-    let report = world.audit_with_rest()?;
+    let report = world.audit_grown(Some(PARTITIONS))?;
     assert!(report.letters.is_empty(), "{:?}", report.letters);
     Ok(())
 }
