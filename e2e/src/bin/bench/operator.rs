@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let home = std::env::temp_dir().join(format!("kpay-bench-operator-{}", std::process::id()));
     std::fs::create_dir_all(&home)?;
     let server = ApiServer::start(&args.cluster_bin, &home)?;
-    let broker = Broker::start("bench-operator")?;
+    let broker = Broker::start("bench-broker")?;
     let client = runtime.block_on(server.client())?;
     let bench = Bench { args, runtime, client, server, broker, home };
     let figures = bench.measure()?;
@@ -265,7 +265,7 @@ impl Operator {
         let process = Process::spawn("operator", command, &bench.home.join("operator.log"))?;
         let mut operator = Self { process, address };
         let deadline = Instant::now() + Duration::from_mins(2);
-        while operator.get("/readyz").is_err() {
+        while operator.get("/healthz/ready").is_err() {
             ensure!(operator.process.running(), "the operator has ended: {}", log_of(&bench.home));
             ensure!(Instant::now() < deadline, "the operator is not ready: {}", log_of(&bench.home));
             std::thread::sleep(Duration::from_millis(20));
