@@ -8,3 +8,4 @@ pub mod load;
 pub mod local;
 pub mod process;
 pub mod rest;
+pub mod turns;

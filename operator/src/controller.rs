@@ -1,5 +1,6 @@
 //! The controllers of `PaymentPipeline` and `PipelineOperation`: which changes lead to a reconcile. Only wiring.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -13,8 +14,9 @@ use kpay_control::names::MANAGER;
 use kpay_crds::{PaymentPipeline, PipelineOperation};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::Config;
-use kube::runtime::{Controller, controller};
+use kube::runtime::{Controller, WatchStreamExt as _, controller, reflector, watcher};
 use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -50,9 +52,9 @@ async fn look_after(
 ) {
     let client = &context.client;
     let owned = || Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"));
-    let pipelines = Controller::new(api::<PaymentPipeline>(client, place), Config::default());
+    let pipelines = controller(api::<PaymentPipeline>(client, place));
     probes.watch(pipelines.store());
-    let operations = Controller::new(api::<PipelineOperation>(client, place), Config::default())
+    let operations = controller(api::<PipelineOperation>(client, place))
         .with_config(controller::Config::default().concurrency(CONCURRENT_MAX))
         .graceful_shutdown_on(stop.clone())
         .run(operations::reconcile, on_error, Arc::clone(context))
@@ -71,6 +73,20 @@ async fn look_after(
         .run(reconcile, on_error, Arc::clone(context))
         .for_each(|outcome| async move { told(outcome) });
     futures::join!(pipelines, operations);
+}
+
+/// A controller whose cache leaves out who has set which field: of many pipelines that is most of the memory, and nobody
+/// here looks at it.
+fn controller<K>(api: Api<K>) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let objects = watcher(api, Config::default())
+        .modify(|object: &mut K| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .applied_objects();
+    Controller::for_stream(objects, reader)
 }
 
 fn api<K>(client: &Client, place: Option<&str>) -> Api<K>

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::io::Write as _;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
@@ -15,6 +13,7 @@ use kpay_e2e::auditor::books::{Raw, Tail, records};
 use kpay_e2e::auditor::{Expected, Report, audit};
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::rest::Rest;
+use kpay_e2e::turns::{Turn, Turns};
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -28,50 +27,16 @@ pub(crate) const NAME: &str = "payments";
 pub(crate) const FUNDING: i64 = 1_000_000;
 pub(crate) const WITHIN: Duration = Duration::from_mins(3);
 
-/// Tests at the same time: most of what they do is to wait.
-const AT_ONCE: usize = 2;
-static TURNS: Mutex<Turns> = Mutex::new(Turns { taken: 0, waiting: 0 });
-static CHANGED: Condvar = Condvar::new();
+static TURNS: Turns = Turns::new(3);
 
-struct Turns {
-    taken: usize,
-    /// Of those that share.
-    waiting: usize,
-}
-
-/// Held by a test while it runs; tells at its end how long that took, which no output of a captured test does.
-pub(crate) struct Turn {
-    taken: usize,
-    since: Instant,
-}
-
-/// Waits for the tests before, but for one.
+/// Waits for the tests before, but for some.
 pub(crate) fn turn() -> Turn {
-    let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    turns.waiting += 1;
-    turns = CHANGED.wait_while(turns, |turns| turns.taken == AT_ONCE).unwrap_or_else(PoisonError::into_inner);
-    turns.waiting -= 1;
-    turns.taken += 1;
-    Turn { taken: 1, since: Instant::now() }
+    TURNS.shared()
 }
 
-/// Waits for all tests that may share the machine: for one that measures, or that does something to all pipelines.
+/// Waits for all tests that may share the machine.
 pub(crate) fn alone() -> Turn {
-    let turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);
-    let busy = |turns: &mut Turns| turns.taken > 0 || turns.waiting > 0;
-    let mut turns = CHANGED.wait_while(turns, busy).unwrap_or_else(PoisonError::into_inner);
-    turns.taken = AT_ONCE;
-    Turn { taken: AT_ONCE, since: Instant::now() }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        TURNS.lock().unwrap_or_else(PoisonError::into_inner).taken -= self.taken;
-        CHANGED.notify_all();
-        let thread = std::thread::current();
-        let took = self.since.elapsed().as_secs();
-        let _ = writeln!(std::io::stderr(), "{took:>4} s  {}", thread.name().unwrap_or_default()); // a figure to read
-    }
+    TURNS.alone()
 }
 
 /// Limits of a day begin anew at midnight UTC: waits for it where a test would run into it.

@@ -1,7 +1,7 @@
 //! A pipeline with accounts, and what was sent to it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -14,13 +14,14 @@ use kpay_e2e::flow::Flow;
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::process::binary;
 use kpay_e2e::rest::Rest;
+use kpay_e2e::turns::{Turn, Turns};
 
 pub(crate) const PARTITIONS: i32 = 4;
 pub(crate) const FUNDING: i64 = 1_000_000;
 pub(crate) const WITHIN: Duration = Duration::from_mins(2);
 
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
-static TURN: Mutex<()> = Mutex::new(());
+static TURNS: Turns = Turns::new(2);
 
 /// The broker that the tests share.
 pub(crate) fn broker() -> anyhow::Result<Arc<Broker>> {
@@ -33,9 +34,9 @@ pub(crate) fn broker() -> anyhow::Result<Arc<Broker>> {
     Ok(broker)
 }
 
-/// Waits for the tests before.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// Waits for the tests before, but for one.
+pub(crate) fn turn() -> Turn {
+    TURNS.shared()
 }
 
 /// A running pipeline.
