@@ -17,7 +17,7 @@ use kpay_control::validate::{ValidatedPipeline, validate};
 use kpay_control::wipe::{Look, Mark, after, begin, compared, current, drained, is_safe};
 use kpay_crds::{
     DesiredPhase, OperationPhase, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
-    WipeStage, WipeStatus,
+    WipeInventory, WipeStage, WipeStatus,
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
@@ -162,7 +162,7 @@ impl Wipe<'_> {
         let look = match stage {
             WipeStage::Drain => self.drain().await?,
             WipeStage::Stop => self.stop().await?,
-            WipeStage::Record => match self.record().await? {
+            WipeStage::Record => match self.record(&so_far.inventory).await? {
                 Ok(look) => look,
                 Err(why) => {
                     self.take_back().await?;
@@ -170,7 +170,7 @@ impl Wipe<'_> {
                 }
             },
             WipeStage::Delete => self.delete().await?,
-            WipeStage::Create => self.create().await,
+            WipeStage::Create => self.create(&so_far.inventory).await,
             WipeStage::Rebuild => self.rebuild(&so_far).await?,
             WipeStage::Resume => self.resume().await?,
         };
@@ -209,8 +209,8 @@ impl Wipe<'_> {
         })
     }
 
-    async fn record(&self) -> Result<Result<Look, String>, Error> {
-        if let Err(reason) = self.make_room().await {
+    async fn record(&self, inventory: &WipeInventory) -> Result<Result<Look, String>, Error> {
+        if let Err(reason) = self.make_room(inventory).await {
             return Ok(Ok(Look::Waits(format!("waits for Kafka: {reason}"))));
         }
         Ok(match self.run(Task::Record).await? {

@@ -41,9 +41,19 @@ impl Wipe<'_> {
         Ok(())
     }
 
+    /// A topic as it is declared, with as many partitions as were confirmed: the spec may have changed since.
+    fn confirmed(&self, name: TopicName, inventory: &WipeInventory) -> Option<(String, DesiredTopic)> {
+        let (topic, mut desired) = (self.pipeline.topic(name), self.pipeline.topics.get(&name).cloned()?);
+        let listed = inventory.deleted.iter().chain(&inventory.grown).find(|listed| listed.topic == topic);
+        if let Some(listed) = listed {
+            desired.partitions = listed.becomes;
+        }
+        Some((topic, desired))
+    }
+
     /// A topic for the accounts, as the checkpoints will be.
-    pub(super) async fn make_room(&self) -> Result<(), BrokerError> {
-        let Some(desired) = self.pipeline.topics.get(&TopicName::Checkpoints).cloned() else { return Ok(()) };
+    pub(super) async fn make_room(&self, inventory: &WipeInventory) -> Result<(), BrokerError> {
+        let Some((_, desired)) = self.confirmed(TopicName::Checkpoints, inventory) else { return Ok(()) };
         let topic = self.rebuilt_topic();
         self.ask(move |broker| create(broker, &topic, &desired)).await
     }
@@ -75,13 +85,11 @@ impl Wipe<'_> {
     }
 
     /// Makes them anew, gives the ledger what it lacks, and lets the group of the account stage begin anew.
-    pub(super) async fn create(&self) -> Look {
-        let wanted = |name: TopicName| {
-            let desired = self.pipeline.topics.get(&name).cloned();
-            desired.map(|desired| (self.pipeline.topic(name), desired))
-        };
+    pub(super) async fn create(&self, inventory: &WipeInventory) -> Look {
+        let wanted = |name: TopicName| self.confirmed(name, inventory);
         let derived: Vec<(String, DesiredTopic)> = DERIVED.into_iter().filter_map(wanted).collect();
-        let ledger = wanted(TopicName::Ledger);
+        // One that was not to grow has enough, whatever the spec says by now.
+        let ledger = wanted(TopicName::Ledger).filter(|(topic, _)| !inventory.kept.contains(topic));
         let prefix = self.pipeline.topic_prefix.clone();
         let (group, input) = (group(&prefix, Component::Account), self.pipeline.topic(TopicName::Inflight));
         let create = move |broker: &dyn Broker| {
