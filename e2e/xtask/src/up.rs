@@ -50,6 +50,7 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
 pub(crate) fn local(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
     let program = images::release(instance, &[PIPELINE.binary])?.join(PIPELINE.binary);
+    ensure!(!process::interrupted(), "interrupted");
     Err(Command::new(program).arg("local").args(args).exec().into())
 }
 
