@@ -122,6 +122,8 @@ fn a_person_pays_and_looks_and_every_end_has_its_exit_code() -> anyhow::Result<(
         let ended = cli.run(&wrong)?;
         assert_eq!((ended.exit, ended.out.as_str()), (2, ""), "{wrong:?}: {}", ended.told);
     }
+    let below = cli.run(&pay(&["-12.00USD"]))?;
+    assert!(below.exit == 2 && below.told.contains("\"-12.00USD\" has a sign"), "{}", below.told);
     let status = cli.run(&["status"])?;
     assert!(status.out.lines().any(|line| line == "phase:            Running"), "{}", status.out);
     assert_eq!(cli.json(0, &["status"])?["phase"], "Running");
