@@ -62,10 +62,10 @@ pub struct AccountsBootstrapStatus {
     /// Lines that were read; this and the counts below are of the last attempt that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<i64>,
-    /// Lines whose account this file has opened, now or before.
+    /// Lines whose account was opened by them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<i64>,
-    /// Lines whose account was there, opened by another command.
+    /// Lines whose account was there, from an import or an attempt before, or from another command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<i64>,
     /// Lines that were refused.

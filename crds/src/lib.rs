@@ -43,7 +43,7 @@ pub use pipeline::{
     IntakeWhilePaused, Kafka, PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
-pub use processors::{Gateway, Placement, Processors, Resources, Stage, Toleration};
+pub use processors::{AccountStage, Gateway, Placement, Processors, Resources, Stage, Toleration};
 pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 pub use upgrade::{
     Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::generator::Generator;
 
 /// The processors, one kind a stage, and a load generator where there should be one.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Processors {
     /// The REST gateway.
@@ -18,27 +18,15 @@ pub struct Processors {
     /// The stage that reads `payment.incoming`, checks it and sends the debit.
     #[serde(default)]
     pub inflight: Stage,
-    /// The stage that holds the accounts. Default 2 replicas.
-    #[serde(default = "defaults::account")]
-    pub account: Stage,
+    /// The stage that holds the accounts.
+    #[serde(default)]
+    pub account: AccountStage,
     /// The stage that closes each payment and publishes its outcome.
     #[serde(default)]
     pub confirmed: Stage,
     /// A load of the pipeline's own, for a demonstration or a test. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generator: Option<Generator>,
-}
-
-impl Default for Processors {
-    fn default() -> Self {
-        Self {
-            gateway: Gateway::default(),
-            inflight: Stage::default(),
-            account: defaults::account(),
-            confirmed: Stage::default(),
-            generator: None,
-        }
-    }
 }
 
 /// The REST gateway.
@@ -67,8 +55,7 @@ impl Default for Gateway {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
-    /// Pods. More than the topic has partitions stay idle. Default 1; 2 for the account stage where `account` is left out
-    /// altogether.
+    /// Pods. More than the topic has partitions stay idle. Default 1.
     #[serde(default = "defaults::one")]
     #[schemars(range(min = 1, max = 64))]
     pub replicas: i32,
@@ -87,6 +74,32 @@ pub struct Stage {
 impl Default for Stage {
     fn default() -> Self {
         Self { replicas: 1, workers: 1, resources: None, placement: None }
+    }
+}
+
+/// The stage that holds the accounts: a type of its own, because its default differs and the schema has to say so.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStage {
+    /// Pods. More than the topic has partitions stay idle. Default 2.
+    #[serde(default = "defaults::two")]
+    #[schemars(range(min = 1, max = 64))]
+    pub replicas: i32,
+    /// Worker threads in each pod; each owns some of the partitions. Default 1.
+    #[serde(default = "defaults::one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub workers: i32,
+    /// CPU and memory of a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Where pods may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+impl Default for AccountStage {
+    fn default() -> Self {
+        Self { replicas: 2, workers: 1, resources: None, placement: None }
     }
 }
 
@@ -140,12 +153,10 @@ pub struct Toleration {
 }
 
 mod defaults {
-    use super::Stage;
-
     pub(super) fn one() -> i32 {
         1
     }
-    pub(super) fn account() -> Stage {
-        Stage { replicas: 2, ..Stage::default() }
+    pub(super) fn two() -> i32 {
+        2
     }
 }

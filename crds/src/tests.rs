@@ -48,6 +48,23 @@ fn minimal_resource_gets_the_defaults() {
 }
 
 #[test]
+fn replicas_have_their_default_whether_something_else_of_the_processor_is_said_or_not() {
+    let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        ["processors"]["properties"];
+    for (processor, replicas) in [("gateway", 1), ("inflight", 1), ("account", 2), ("confirmed", 1)] {
+        let absent = serde_json::to_value(pipeline("payments", json!({})).spec.processors).expect("JSON");
+        let bare = pipeline("payments", json!({"processors": {processor: {"resources": {}}}}));
+        let bare = serde_json::to_value(bare.spec.processors).expect("JSON");
+        // The API server fills in by the schema what a program would by the types.
+        let schema = &schema[processor];
+        let filled = [&schema["default"]["replicas"], &schema["properties"]["replicas"]["default"]];
+        let read = [&absent[processor]["replicas"], &bare[processor]["replicas"]];
+        assert_eq!([filled, read].concat(), [&json!(replicas); 4], "{processor}");
+    }
+}
+
+#[test]
 fn every_spec_field_is_documented() {
     for crd in [PaymentPipeline::crd(), PipelineOperation::crd()] {
         let crd = serde_json::to_value(crd).expect("JSON");

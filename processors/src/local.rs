@@ -8,8 +8,12 @@
 //! | `peers` | the stages of this process behind the gateway's questions |
 //! | `pipeline` | the resource from its file |
 //! | `wish` | what was wished of it by the gateway |
+//! | `epoch` | how often its phase has changed |
+//! | `kept` | where both outlive the process |
 //! | `phase` | the phase machine on what this process knows |
 
+mod epoch;
+mod kept;
 mod letters;
 mod logs;
 mod peers;
@@ -87,6 +91,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let store = store.with_context(|| format!("--data-dir {}", folder.display()))?;
 
     let (wishes, newest_wish) = wish::Folder::open(&folder, args.file)?;
+    let epoch = epoch::Epoch::open(&folder)?;
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
     let (tell_pause, pause) = watch::channel(None);
@@ -140,7 +145,8 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
         threads.spawn_blocking(move || stage.run(&stopping));
     }
     let changes = phase::Tell { learn, gates, policy: decide, pause: tell_pause };
-    let phase = tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, stages, progress, changes));
+    let phase =
+        tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, epoch, stages, progress, changes));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
     tokio::spawn({
         let (pipeline, mut learned) = (pipeline.clone(), learned.clone());

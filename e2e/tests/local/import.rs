@@ -53,11 +53,12 @@ fn an_import_reports_how_it_ended() -> anyhow::Result<()> {
     assert_eq!((report.lines, import.local.rest.get("/v1/accounts/alice")?.status), (0, 404));
 
     // The same content twice: it opens its accounts once.
-    for _ in 0..2 {
+    for counts in [(2, 0), (0, 2)] {
         let (ended, report) = import.run(ACCOUNTS, &[&["--digest", &right[..10]], &AS_A_JOB[..]].concat())?;
         assert_eq!(ended.exit, 1, "{}{}", ended.out, ended.told);
         let ImportReport { lines, opened, existing, accepted, refused, refused_lines, error } = report;
-        assert_eq!((lines, opened, existing, accepted, refused, error), (4, 2, 0, 0, 2, None));
+        assert_eq!((opened, existing), counts);
+        assert_eq!((lines, accepted, refused, error), (4, 0, 2, None));
         let refused: Vec<_> =
             refused_lines.iter().map(|line| (line.line, line.account.as_str(), line.code.as_str())).collect();
         assert_eq!(refused, [(3, "bad", "amount_not_integer"), (5, "other", "currency_unknown")]);

@@ -29,12 +29,20 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     let body = json!({"reason": "month's end", "holder": "alice"});
     let answer = local.rest.post("/v1/pipeline/pause", &body, None)?;
     assert_eq!((answer.status, answer.text("desiredPhase")), (202, "Paused"), "{answer:?}");
+    let own = local.rest.get("/v1/pipeline")?;
+    assert_eq!((own.text("desiredPhase"), own.text("since")), ("Paused", answer.text("since")), "at once");
+    assert!(["Draining", "Paused"].contains(&own.text("phase")), "{own:?}");
     wait_for(&mut local, "Paused")?;
     let since = pause(&local)?;
     assert_eq!(&since[..2], ["alice", "month's end"]);
+    let epoch = |local: &Local| -> anyhow::Result<Option<u64>> {
+        Ok(local.rest.get("/v1/pipeline")?.body.get("epoch").and_then(Value::as_u64))
+    };
+    let before = epoch(&local)?;
     local.kill();
     local.start()?;
     wait_for(&mut local, "Paused")?;
+    assert!(before.is_some() && epoch(&local)? > before, "{before:?}: it only grows, over restarts too");
     assert_eq!(pause(&local)?, since, "who, why and since when outlive the process");
     // A file that cannot be read changes nothing; one that can is the newer wish.
     let whole = std::fs::read_to_string(&local.file)?;
@@ -45,6 +53,7 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     assert_eq!(local.rest.post("/v1/pipeline/pause", &body, None)?.status, 202);
     wait_for(&mut local, "Paused")?;
     assert_eq!(local.rest.post("/v1/pipeline/resume", &json!({}), None)?.status, 202);
+    assert_eq!(local.rest.get("/v1/pipeline")?.text("desiredPhase"), "Running", "at once");
     wait_for(&mut local, "Running")?;
     assert_eq!(pause(&local)?, ["", "", ""]);
     local.desire("Paused")?;

@@ -122,25 +122,17 @@ pub(crate) struct TestArgs {
 impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let instance = Instance::new(self.cache, self.name.as_deref())?;
+        // The forwarder runs no commands that take long, and ends by any signal.
+        if !matches!(self.command, Command::Forward) {
+            process::watch_for_interrupts()?;
+        }
         match self.command {
-            Command::Up(args) => {
-                process::watch_for_interrupts()?;
-                up::up(&instance, &args)?;
-            }
+            Command::Up(args) => up::up(&instance, &args)?,
             Command::Down(args) => up::down(&instance, &args)?,
-            Command::Test(args) => {
-                process::watch_for_interrupts()?;
-                return tiers::test(&instance, &args);
-            }
+            Command::Test(args) => return tiers::test(&instance, &args),
             Command::Local { args } => up::local(&instance, &args)?,
-            Command::Simulate { args } => {
-                process::watch_for_interrupts()?;
-                tiers::simulate(&instance, &args)?;
-            }
-            Command::Bench { args } => {
-                process::watch_for_interrupts()?;
-                tiers::bench(&instance, &args)?;
-            }
+            Command::Simulate { args } => tiers::simulate(&instance, &args)?,
+            Command::Bench { args } => tiers::bench(&instance, &args)?,
             Command::Kafka { tool, args } => kafka::tool(&instance, &tool, &args)?,
             Command::Shell { command } => instance.shell(&command)?,
             Command::Forward => forward::run(&instance)?,

@@ -10,12 +10,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::images::Image;
 use crate::instance::Instance;
 use crate::process;
-use crate::steps::step;
+use crate::steps::{note, step};
 
 pub(crate) const NAMESPACE: &str = "kpay-system";
 /// Not those of the chart's test, which have another name.
 const OPERATOR_PODS: &str = "app.kubernetes.io/name=kpay-operator,app.kubernetes.io/instance=kpay";
-const PIPELINE_TIMEOUT: Duration = Duration::from_mins(5);
+/// An upgrade without payments alone takes five: a minute for each of four workloads, and their pods' starts.
+const PIPELINE_TIMEOUT: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(500);
 /// For how long the pipeline must look as wanted: a new operator's first look takes a moment, and may replace pods.
 const HELD: Duration = Duration::from_secs(2);
@@ -139,12 +140,23 @@ pub(crate) fn deploy(
 }
 
 /// Waits until the example pipeline runs as its manifest and the image say: the operator has seen this generation of the
-/// resource, its phase is Running, and every pod is one of the new image and ready. An error says what is missing.
+/// resource, its phase is Running, and every pod is one of the new image and ready. How far an upgrade is, is told meanwhile.
+/// An error says what is missing.
 pub(crate) fn running(target: &Target, image: &str) -> Result<String> {
     let started = Instant::now();
-    let mut since = None;
+    let (mut since, mut told) = (None, None);
     while started.elapsed() < PIPELINE_TIMEOUT {
-        if led(target)? && is_running(target)? && rolled(target, image)? {
+        let seen = Seen::read(&target.kubectl(&["get", "pp", "payments", "--output", SEEN])?);
+        if seen.upgrade.is_some() && seen.upgrade != told {
+            if told.is_none() {
+                note(
+                    "the pipeline's pods are upgraded; where no payments come, that waits a minute for each workload",
+                );
+            }
+            note(seen.upgrade.as_deref().unwrap_or_default());
+            told = seen.upgrade;
+        }
+        if seen.running && led(target)? && rolled(target, image)? {
             if since.get_or_insert_with(Instant::now).elapsed() >= HELD {
                 return Ok("payments is Running".to_owned());
             }
@@ -176,11 +188,30 @@ fn led(target: &Target) -> Result<bool> {
     Ok(matches!(pods[..], [only] if only == holder.trim()))
 }
 
-fn is_running(target: &Target) -> Result<bool> {
-    let path = "jsonpath={.status.phase} {.metadata.generation} {.status.observedGeneration}";
-    let said = target.kubectl(&["get", "pp", "payments", "--output", path])?;
-    let words: Vec<&str> = said.split_whitespace().collect();
-    Ok(matches!(words[..], ["Running", generation, observed] if generation == observed))
+/// What of the example pipeline [`Seen`] reads.
+const SEEN: &str = concat!(
+    "jsonpath={.status.phase} {.metadata.generation} {.status.observedGeneration}",
+    r#"{range .status.conditions[?(@.type=="UpgradeReady")]}{"\n"}{.status} {.reason} {.message}{end}"#,
+);
+
+/// How the example pipeline stands.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    /// Its phase is Running, and its newest spec was seen.
+    running: bool,
+    /// How far an upgrade is that goes on.
+    upgrade: Option<String>,
+}
+
+impl Seen {
+    fn read(said: &str) -> Self {
+        let mut lines = said.lines();
+        let words: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+        let running = matches!(words[..], ["Running", generation, observed] if generation == observed);
+        let upgrade = lines.next().and_then(|line| line.strip_prefix("False "));
+        let upgrade = upgrade.map(|upgrade| upgrade.replacen(' ', ": ", 1));
+        Self { running, upgrade }
+    }
 }
 
 /// Whether every workload is at its newest revision, that revision has the image, and all its pods are ready.
@@ -204,6 +235,22 @@ fn workload_rolled(line: &str, image: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_is_told_while_it_goes_on() {
+        let seen = |said: &str| {
+            let Seen { running, upgrade } = Seen::read(said);
+            (running, upgrade)
+        };
+        let rolling = "Running 3 3\nFalse Rolling 1 of 4, confirmed: payments are watched";
+        let told = Some("Rolling: 1 of 4, confirmed: payments are watched".to_owned());
+        assert_eq!(seen(rolling), (true, told));
+        assert_eq!(seen("Running 3 3\nTrue Succeeded the last change of the pods went well"), (true, None));
+        assert_eq!(seen("Running 3 3"), (true, None));
+        for not_yet in ["", " 1 ", "Pending 1 1", "Running 2 1", "Draining 2 2\nTrue AsDeclared x"] {
+            assert_eq!(seen(not_yet), (false, None), "{not_yet}");
+        }
+    }
 
     #[test]
     fn a_workload_has_rolled_when_every_pod_is_new_and_ready() {

@@ -221,7 +221,32 @@ fn buildah(instance: &Instance, work: &Path, image: &Image) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    /// The features of each package that a build of these packages links.
+    fn features(packages: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+        let mut tree = Command::new("cargo");
+        tree.args("tree --locked --offline --edges normal --prefix none --format {p}={f}".split(' '));
+        tree.args(packages.iter().flat_map(|package| ["-p", package]));
+        let mut features = BTreeMap::<_, BTreeSet<_>>::new();
+        let lines = process::output(&mut tree).unwrap();
+        for (package, of) in lines.lines().filter_map(|line| line.split_once('=')) {
+            features.entry(package.to_owned()).or_default().insert(of.trim_end_matches(" (*)").to_owned());
+        }
+        features
+    }
+
+    #[test]
+    fn kpay_is_the_same_whether_the_operator_is_built_with_it_or_not() {
+        let alone = features(&[PIPELINE.binary]);
+        let mut both = features(&[PIPELINE.binary, OPERATOR.binary]);
+        both.retain(|package, _| alone.contains_key(package));
+        assert!(alone.len() > 100, "{alone:?}");
+        let differ: Vec<_> = alone.iter().filter(|(package, of)| both.get(*package) != Some(of)).collect();
+        assert!(differ.is_empty(), "`up` after `local` would compile again what needs: {differ:?}");
+    }
 
     #[test]
     fn ldd_lines_become_paths() {

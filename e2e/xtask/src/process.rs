@@ -1,4 +1,5 @@
-//! Running other programs: each in a process group of its own, so that Ctrl-C ends it and leaves us time to clean up.
+//! Running other programs: each in a process group of its own, so that a signal to us ends them all, those that do not
+//! listen too, and leaves us time to clean up.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -8,14 +9,21 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// The group of the command that runs now. Held while one is started, so that no interrupt falls between.
+/// The group of the command that runs now. Held while one is started, so that no interrupt falls between, and while one is
+/// ended, so that nothing begins beside what is left of it.
 static RUNNING: Mutex<Option<Pid>> = Mutex::new(None);
+
+/// How long a command that is interrupted may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Lines of a failed command's log that are shown.
 const TAIL_LINES: usize = 15;
@@ -27,10 +35,36 @@ pub(crate) fn watch_for_interrupts() -> Result<()> {
         if let Ok(running) = RUNNING.lock()
             && let Some(group) = *running
         {
-            let _ = killpg(group, Signal::SIGTERM); // it may have ended just now
+            end(group, GRACE);
         }
     })
     .context("cannot handle interrupts")
+}
+
+/// Asks a process group to end, and kills what is left of it after `grace`.
+fn end(group: Pid, grace: Duration) {
+    let _ = killpg(group, Signal::SIGTERM); // it may have ended just now
+    let asked = Instant::now();
+    while lives(group) {
+        if asked.elapsed() >= grace {
+            let _ = killpg(group, Signal::SIGKILL); // as above
+            return;
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// True while a process of the group runs. One that has ended and that nobody collects is still in it, and runs no more.
+fn lives(group: Pid) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
+        // After the command's name, which may hold spaces: state, parent, group.
+        let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' '));
+        let Some((state, of)) = fields.and_then(|mut fields| Some((fields.next()?, fields.nth(1)?))) else {
+            return false;
+        };
+        !matches!(state, "Z" | "X") && of.parse() == Ok(group.as_raw())
+    })
 }
 
 pub(crate) fn interrupted() -> bool {
@@ -86,7 +120,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()))?;
     let stderr = child.stderr.take().context("no standard error")?;
-    let said = std::thread::spawn(move || {
+    let said = thread::spawn(move || {
         let mut text = String::new();
         let _ = BufReader::new(stderr).read_to_string(&mut text); // only for the message
         text
@@ -149,4 +183,48 @@ fn tail(log: &Path) -> String {
         last.push_back(line);
     }
     Vec::from(last).join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell in a group of its own that runs `script`, once it has said a line.
+    fn shell(script: &str) -> (Child, Pid) {
+        let mut command = Command::new("sh");
+        let mut child = command.args(["-c", script]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        (child, group)
+    }
+
+    #[test]
+    fn what_listens_ends_by_itself_with_all_that_it_has_started() {
+        let (mut child, group) = shell("trap 'exit 7' TERM; sh -c 'echo; exec sleep 600' & wait");
+        end(group, Duration::from_mins(1));
+        assert!(!lives(group));
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn what_does_not_listen_is_killed() {
+        let (mut child, group) = shell("trap '' TERM; echo; sleep 600; sleep 600");
+        assert!(lives(group));
+        end(group, Duration::from_millis(100));
+        assert!(!child.wait().unwrap().success());
+        while lives(group) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_child_that_is_left_behind_is_waited_for_too() {
+        let (mut child, group) = shell("sh -c 'trap \"\" TERM; echo; sleep 600; sleep 600' & exec sleep 600");
+        end(group, Duration::from_millis(100));
+        assert!(!child.wait().unwrap().success());
+        while lives(group) {
+            thread::yield_now();
+        }
+    }
 }

@@ -50,6 +50,7 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
 pub(crate) fn local(instance: &Instance, args: &[String]) -> Result<()> {
     packages::install(instance, packages::BUILD)?;
     let program = images::release(instance, &[PIPELINE.binary])?.join(PIPELINE.binary);
+    ensure!(!process::interrupted(), "interrupted");
     Err(Command::new(program).arg("local").args(args).exec().into())
 }
 
@@ -193,7 +194,12 @@ pub(crate) fn people(instance: &Instance, deployed: bool) -> Result<()> {
         let payment = r#"{"id": "p-1", "from": "alice", "to": "bob", "amount": {"value": 1234, "currency": "USD"}, "reference": "invoice 7"}"#;
         println!("curl {api}/payments --header 'Prefer: wait=5' --json '{payment}'");
         println!("curl {api}/accounts/bob");
-        println!(r#"kubectl patch pp payments --type merge -p '{{"spec":{{"desiredPhase":"Paused"}}}}'"#);
+        for phase in ["Paused", "Running"] {
+            println!(
+                r#"kubectl patch pp payments --type merge -p '{{"spec":{{"desiredPhase":"{phase}"}}}}'"#
+            );
+            println!("kubectl wait pp payments --for jsonpath='{{.status.phase}}'={phase}");
+        }
     } else {
         println!("kubectl get nodes");
     }

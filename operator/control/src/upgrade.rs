@@ -301,11 +301,11 @@ pub fn release(
 ) -> Release {
     let spec = &resource.spec;
     let stage = |stage: &Stage| own(stage.workers, stage.resources.as_ref(), stage.placement.as_ref());
-    let gateway = &spec.processors.gateway;
+    let (gateway, account) = (&spec.processors.gateway, &spec.processors.account);
     let processors = [
         (Component::Gateway, own(1, gateway.resources.as_ref(), gateway.placement.as_ref())),
         (Component::Inflight, stage(&spec.processors.inflight)),
-        (Component::Account, stage(&spec.processors.account)),
+        (Component::Account, own(account.workers, account.resources.as_ref(), account.placement.as_ref())),
         (Component::Confirmed, stage(&spec.processors.confirmed)),
     ];
     Release {

@@ -86,7 +86,7 @@ fn wait(text: &str) -> Result<u64, String> {
 #[derive(Debug, Clone, Args)]
 pub struct AmountArgs {
     /// In major units with all decimals of the currency: 12.34USD, 1234JPY, 1.500KWD.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub amount: String,
     /// Of ISO 4217, when the amount does not name it.
     #[arg(long)]
@@ -143,7 +143,7 @@ pub enum PaymentCommand {
         #[arg(long)]
         refund_id: Option<String>,
         /// A part, in major units with all decimals of the currency: 12.34USD [default: all of it]
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         amount: Option<String>,
         /// Of ISO 4217, when the amount does not name it.
         #[arg(long, requires = "amount")]
@@ -190,7 +190,7 @@ pub enum AccountCommand {
         #[arg(long)]
         currency: Option<String>,
         /// The balance to begin with, in major units with all decimals of the currency: 1000.00USD.
-        #[arg(long, value_name = "AMOUNT")]
+        #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
         funding: Option<String>,
         /// The funding is a whole number of minor units.
         #[arg(long, requires = "funding")]

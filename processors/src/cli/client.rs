@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::cluster::{Cluster, SCHEME};
 use super::exit::CliError;
+use crate::gateway::accept::REPLAYED;
 use crate::gateway::problem::Problem;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,6 +44,15 @@ pub(super) struct Answer {
     pub(super) raw: String,
     /// The same, read.
     pub(super) body: Value,
+    /// The request was carried out before, and not again.
+    pub(super) replayed: bool,
+}
+
+/// What comes back by either way, not looked into.
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) raw: String,
+    pub(super) replayed: bool,
 }
 
 impl Gateway {
@@ -108,7 +118,7 @@ impl Gateway {
     async fn send(&self, url: &str, request: Builder, body: Vec<u8>) -> Result<Answer, CliError> {
         let request = request.header(ACCEPT, "application/json").body(body);
         let request = request.map_err(|error| CliError::Usage(format!("--gateway: {url}: {error}")))?;
-        let (status, raw) = match &self.way {
+        let Reply { status, raw, replayed } = match &self.way {
             Way::Http(http) => exchange(http, url, request).await?,
             Way::Cluster(cluster) => cluster.send(url, request).await?,
         };
@@ -118,20 +128,21 @@ impl Gateway {
             return Err(CliError::Problem(Box::new(problem)));
         }
         if raw.is_empty() {
-            return Ok(Answer { status, raw: "{}".to_owned(), body: Value::Null });
+            return Ok(Answer { status, raw: "{}".to_owned(), body: Value::Null, replayed });
         }
         let body: Value = serde_json::from_str(&raw).map_err(|_| foreign())?;
         // One line is one answer; a gateway that indents would break that.
         let raw = if raw.contains('\n') { body.to_string() } else { raw };
-        Ok(Answer { status, raw, body })
+        Ok(Answer { status, raw, body, replayed })
     }
 }
 
-async fn exchange(http: &Client, url: &str, request: Request<Vec<u8>>) -> Result<(u16, String), CliError> {
+async fn exchange(http: &Client, url: &str, request: Request<Vec<u8>>) -> Result<Reply, CliError> {
     let unreachable = |source| CliError::Unreachable { url: url.to_owned(), source };
     let request = reqwest::Request::try_from(request).map_err(unreachable)?;
     let response = http.execute(request).await.map_err(unreachable)?;
-    Ok((response.status().as_u16(), response.text().await.map_err(unreachable)?))
+    let (status, replayed) = (response.status().as_u16(), response.headers().contains_key(REPLAYED));
+    Ok(Reply { status, raw: response.text().await.map_err(unreachable)?, replayed })
 }
 
 impl Answer {
@@ -177,7 +188,12 @@ mod tests {
     fn a_page_has_its_items_as_they_came() {
         let raw =
             r#"{"accounts":[{"balance":340282366920938463463374607431768211455},{"id":"b"}],"next":"b"}"#;
-        let answer = Answer { status: 200, raw: raw.into(), body: serde_json::from_str(raw).unwrap() };
+        let answer = Answer {
+            status: 200,
+            raw: raw.into(),
+            body: serde_json::from_str(raw).unwrap(),
+            replayed: false,
+        };
         let (items, next) = answer.page("accounts");
         assert_eq!(items[0].get(), r#"{"balance":340282366920938463463374607431768211455}"#);
         assert_eq!((items.len(), next.as_deref()), (2, Some("b")));

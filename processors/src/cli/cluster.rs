@@ -10,7 +10,9 @@ use kube::client::Body;
 use kube::{Api, Client, Config, ResourceExt};
 use serde::Deserialize;
 
+use super::client::Reply;
 use super::exit::CliError;
+use crate::gateway::accept::REPLAYED;
 
 /// How such an address begins.
 pub(super) const SCHEME: &str = "kube://";
@@ -51,19 +53,19 @@ impl Cluster {
     }
 
     /// The gateway's answer, or what the API server says instead.
-    pub(super) async fn send(&self, url: &str, request: Request<Vec<u8>>) -> Result<(u16, String), CliError> {
+    pub(super) async fn send(&self, url: &str, request: Request<Vec<u8>>) -> Result<Reply, CliError> {
         let unreachable =
             |source: kube::Error| CliError::ApiServer { url: url.to_owned(), source: Box::new(source) };
         let response: Response<Body> =
             self.client.send(request.map(Body::from)).await.map_err(unreachable)?;
-        let status = response.status().as_u16();
+        let (status, replayed) = (response.status().as_u16(), response.headers().contains_key(REPLAYED));
         let bytes = response.into_body().collect_bytes().await.map_err(unreachable)?;
         let raw = String::from_utf8_lossy(&bytes).into_owned();
         match serde_json::from_str::<Status>(&raw) {
             Ok(said) if status >= 400 && said.kind == "Status" => {
                 Err(CliError::NotPassedOn { url: url.to_owned(), status, message: said.message })
             }
-            _ => Ok((status, raw)),
+            _ => Ok(Reply { status, raw, replayed }),
         }
     }
 }

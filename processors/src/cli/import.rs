@@ -29,9 +29,9 @@ const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What became of a line.
 enum Fate {
-    /// The account is open, by this file.
+    /// The account is open, by this line.
     Opened,
-    /// It was there before, opened by another command.
+    /// It was there before: this file was given before, or another command has opened it.
     Existing,
     /// Handed in; the outcome is not known yet.
     Accepted,
@@ -193,11 +193,18 @@ async fn fate(context: &Context, args: &ImportArgs, line: &Line) -> Fate {
         return Fate::Accepted;
     }
     let deadline = Instant::now() + PATIENCE;
+    // What a request of ours that was not answered may have done, we did.
+    let mut again = false;
     loop {
         match context.gateway.post("/v1/accounts", body.clone(), args.wait.seconds()).await {
-            Ok(answer) => return of_outcome(answer.text("status"), answer.text("reason")),
+            Ok(answer) => {
+                return of_outcome(answer.text("status"), answer.text("reason"), answer.replayed && !again);
+            }
             // The same command may be sent again.
-            Err(error) if error.may_pass() && Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+            Err(error) if error.may_pass() && Instant::now() < deadline => {
+                again = true;
+                tokio::time::sleep(RETRY).await;
+            }
             Err(CliError::Problem(problem)) if problem.status < 500 && problem.status != 429 => {
                 return Fate::Refused(Refusal::new(problem.code.to_string(), problem.detail.clone()));
             }
@@ -206,10 +213,11 @@ async fn fate(context: &Context, args: &ImportArgs, line: &Line) -> Fate {
     }
 }
 
-fn of_outcome(status: &str, reason: &str) -> Fate {
+/// `before` says that the same command was carried out before.
+fn of_outcome(status: &str, reason: &str, before: bool) -> Fate {
     match (status, reason) {
-        ("confirmed", _) => Fate::Opened,
-        (_, "account_exists") => Fate::Existing,
+        ("confirmed", _) if !before => Fate::Opened,
+        ("confirmed", _) | (_, "account_exists") => Fate::Existing,
         ("rejected" | "reversed", reason) => {
             Fate::Refused(Refusal::new(reason, format!("the opening was {status}")))
         }

@@ -73,8 +73,14 @@ async fn replay(context: &Context, args: &ReplayArgs) -> Result<Exit, CliError> 
         let body = json!({"filter": filter, "max": args.max, "dryRun": args.dry_run, "by": args.by, "reason": args.reason});
         context.gateway.post_json("/v1/dead-letters/replay", &body, None).await?
     };
-    context.printer.one(&answer.raw, &fields(&answer.body))?;
+    context.printer.one(&answer.raw, &replayed(&answer.body, args.dry_run))?;
     Ok(Exit::Done)
+}
+
+/// The answer to a replay; of one that was not meant the letters are those that would be.
+fn replayed(body: &Value, dry_run: bool) -> Vec<(&str, String)> {
+    let name = |name| if dry_run && name == "replayed" { "would be replayed" } else { name };
+    fields(body).into_iter().map(|(field, value)| (name(field), value)).collect()
 }
 
 #[cfg(test)]
@@ -90,5 +96,13 @@ mod tests {
         let shown =
             ["0-7", "2026-11-24T12:00:00.000Z", "inflight", "protobuf_invalid", "payment.incoming", "3", ""];
         assert_eq!(row(&letter), shown);
+    }
+
+    #[test]
+    fn what_is_only_tried_is_not_told_as_done() {
+        let body = json!({"replayed": ["0-7"], "skipped": []});
+        let told = |dry_run| replayed(&body, dry_run).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(told(true), ["would be replayed", "skipped"]);
+        assert_eq!(told(false), ["replayed", "skipped"]);
     }
 }

@@ -22,6 +22,8 @@ use crate::names::StageName;
 /// Between two questions to an owner that could not answer, while somebody waits.
 const WAIT_RETRY: Duration = Duration::from_millis(100);
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The request was taken in before, and nothing was done now.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// What the inflight stage answers of an id that it knows.
 #[derive(Debug, Deserialize)]
@@ -59,27 +61,28 @@ impl App {
     pub(super) async fn accept<T: Serialize>(&self, order: &Order, body: T) -> Result<Response, Failure> {
         let Order { intake, prefer, location, .. } = order;
         inflight::check(intake).map_err(|reason| Problem::refused(intake, &reason))?;
-        self.take_in(order).await?;
+        let replayed = self.take_in(order).await?.then_some([(REPLAYED, "true")]);
         let mut applied = None;
         if let Some(wait) = prefer.wait().filter(|_| self.intake_open()) {
             applied = prefer.wait_s.map(|wait_s| [(PREFERENCE_APPLIED, format!("wait={wait_s}"))]);
             if let Some(outcome) = self.outcome_within(intake.id(), wait).await {
-                return Ok((applied, json(&outcome)).into_response());
+                return Ok((replayed, applied, json(&outcome)).into_response());
             }
         }
         let location = [(header::LOCATION, location.clone())];
-        Ok((StatusCode::ACCEPTED, location, applied, Json(body)).into_response())
+        Ok((StatusCode::ACCEPTED, location, replayed, applied, Json(body)).into_response())
     }
 
-    async fn take_in(&self, order: &Order) -> Result<(), Failure> {
+    /// Whether the same request was taken in before, as far as it is known.
+    async fn take_in(&self, order: &Order) -> Result<bool, Failure> {
         let Order { intake, location, .. } = order;
-        let conflict = || Problem::conflict(location.clone());
+        let conflict = || Problem::conflict(intake, location.clone());
         let mut known = self.recent.lock().check(intake, Instant::now());
         if known.is_none() && order.id_from_caller {
             known = self.known_to_inflight(intake).await;
         }
         match known {
-            Some(Claim::Accepted) => return Ok(()),
+            Some(Claim::Accepted) => return Ok(true),
             Some(Claim::Conflict) => return Err(conflict()),
             Some(Claim::Append) | None => {}
         }
@@ -89,9 +92,12 @@ impl App {
         // Another request may have come in between: only the claim decides.
         let claim = self.recent.lock().claim(intake, Instant::now());
         match claim {
-            Claim::Accepted => Ok(()),
+            Claim::Accepted => Ok(true),
             Claim::Conflict => Err(conflict()),
-            Claim::Append => self.append(intake).await.map_err(|problem| problem.at(location.clone())),
+            Claim::Append => {
+                self.append(intake).await.map_err(|problem| problem.at(location.clone()))?;
+                Ok(false)
+            }
         }
     }
 

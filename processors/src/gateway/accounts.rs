@@ -29,9 +29,9 @@ use crate::names::StageName;
     request_body = NewAccount,
     responses(
         (status = 202, body = OpeningView, description = "Accepted; `location` says where the account is found",
-            headers(("location" = String), ("preference-applied" = String))),
+            headers(("location" = String), ("preference-applied" = String), ("idempotent-replayed" = String))),
         (status = 200, body = PaymentView, description = "The command's outcome, by `Prefer: wait`",
-            headers(("preference-applied" = String))),
+            headers(("preference-applied" = String), ("idempotent-replayed" = String))),
     ),
 )]
 pub(super) async fn open(
@@ -189,10 +189,10 @@ async fn change(
 #[allow(dead_code)] // described, never made
 pub(super) enum CommandAnswers {
     /// Accepted; `location` says where the command is found
-    #[response(status = 202, headers(("location" = String), ("preference-applied" = String)))]
+    #[response(status = 202, headers(("location" = String), ("preference-applied" = String), ("idempotent-replayed" = String)))]
     Accepted(PaymentView),
     /// The command's outcome, by `Prefer: wait`
-    #[response(status = 200, headers(("preference-applied" = String)))]
+    #[response(status = 200, headers(("preference-applied" = String), ("idempotent-replayed" = String)))]
     Outcome(PaymentView),
 }
 

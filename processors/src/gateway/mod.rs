@@ -18,7 +18,7 @@
 //! | `wish` | who keeps what is wanted of the pipeline |
 //! | `server` | connections, time-outs, the stop |
 
-mod accept;
+pub(crate) mod accept;
 mod accounts;
 mod answer;
 pub(crate) mod append;

@@ -29,16 +29,17 @@ pub(super) fn location(id: &PaymentId) -> String {
 ///
 /// 202 means that the payment is in the log and will have exactly one outcome. The same request with the same id may
 /// be sent again at any time: it is carried out once and answered as the first time, so without `Prefer` it is `accepted`
-/// however far it has come. With `Prefer: wait=1` a copy is answered with the outcome, at once when there is one.
+/// however far it has come. With `Prefer: wait=1` a copy is answered with the outcome, at once when there is one. The header
+/// `idempotent-replayed: true` tells a copy.
 #[utoipa::path(
     post, operation_id = "create_payment", path = "/v1/payments", tag = "payments",
     params(PaymentWait),
     request_body = NewPayment,
     responses(
         (status = 202, body = PaymentView, description = "Accepted; `location` says where it is found",
-            headers(("location" = String), ("preference-applied" = String))),
+            headers(("location" = String), ("preference-applied" = String), ("idempotent-replayed" = String))),
         (status = 200, body = PaymentView, description = "The outcome, by `Prefer: wait`",
-            headers(("preference-applied" = String))),
+            headers(("preference-applied" = String), ("idempotent-replayed" = String))),
     ),
 )]
 pub(super) async fn create(

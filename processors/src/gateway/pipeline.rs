@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use kpay_crds::DesiredPhase;
-use kpay_streams::clock::now_ms;
 
 use super::App;
 use super::answer::Json;
@@ -18,6 +17,7 @@ use super::peers::Controls;
 use super::problem::{Failure, Problem, Rejected};
 use super::wish::{Wish, WishError};
 use crate::names::StageName;
+use crate::pod::pause::Pause;
 
 /// The longest name of who pauses, in bytes.
 const HOLDER_BYTES_MAX: usize = 64;
@@ -58,7 +58,6 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
     let finished = confirmed.as_ref().and_then(Controls::progress);
     let pause = app.pause.borrow().clone();
     let pause = pause.filter(|_| learned.is_some_and(|learned| learned.desired != DesiredPhase::Running));
-    let pause = pause.as_deref();
     let view = PipelineView {
         phase: learned.map(|learned| learned.phase.to_string()),
         desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
@@ -67,11 +66,23 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
             .zip(finished)
             .and_then(|(accepted, finished): (Sum, Sum)| accepted.minus(&finished)),
         confirmed_today: confirmed.as_ref().and_then(Controls::today),
-        paused_by: pause.and_then(|pause| pause.by.clone()),
-        reason: pause.and_then(|pause| pause.reason.clone()),
-        since: pause.and_then(|pause| pause.since).map(rfc3339),
+        paused_by: None,
+        reason: None,
+        since: None,
     };
-    (view, confirmed)
+    (view.paused(pause.as_deref()), confirmed)
+}
+
+impl PipelineView {
+    /// The same, with who wants it not to run, and why and since when.
+    fn paused(self, pause: Option<&Pause>) -> Self {
+        Self {
+            paused_by: pause.and_then(|pause| pause.by.clone()),
+            reason: pause.and_then(|pause| pause.reason.clone()),
+            since: pause.and_then(|pause| pause.since).map(rfc3339),
+            ..self
+        }
+    }
 }
 
 /// Pause the pipeline: stop the intake and finish what is in flight.
@@ -90,10 +101,6 @@ pub(super) async fn pause(
 ) -> Result<Response, Rejected> {
     let NewPause { reason, holder } = read(&body)?;
     wish(&app, Wish { desired: DesiredPhase::Paused, holder, reason }).await
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_millisecond(now_ms()).unwrap_or_default()
 }
 
 fn rfc3339(at: Timestamp) -> String {
@@ -127,8 +134,8 @@ pub(super) async fn resume(
 }
 
 async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
-    let Wish { desired, holder, reason } = wish.clone();
-    app.wishes.wish(wish).await.map_err(|error| match error {
+    let desired = wish.desired;
+    let pause = app.wishes.wish(wish).await.map_err(|error| match error {
         WishError::Fixed => Problem::phase_fixed(),
         WishError::Kubernetes(_) | WishError::File(_) => {
             tracing::warn!(%error, "a wish was not kept");
@@ -136,13 +143,8 @@ async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
         }
     })?;
     // What was wished is kept by now, though perhaps not yet learned.
-    let view = PipelineView {
-        desired_phase: Some(format!("{desired:?}")),
-        paused_by: holder,
-        reason,
-        since: (desired != DesiredPhase::Running).then(|| rfc3339(now())),
-        ..look(app).await.0
-    };
+    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..look(app).await.0 };
+    let view = view.paused(pause.as_ref());
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }
 

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kpay_domain::intake::RECORD_BYTES_MAX;
-use kpay_domain::{Intake, Malformed, Reason};
+use kpay_domain::intake::{RECORD_BYTES_MAX, default_id};
+use kpay_domain::{AccountCommand, Action, Intake, Malformed, Reason};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -179,8 +179,16 @@ impl Problem {
     }
 
     /// 409.
-    pub(super) fn conflict(location: String) -> Failure {
-        let detail = "the id was used before with another body";
+    pub(super) fn conflict(intake: &Intake, location: String) -> Failure {
+        let detail = match intake {
+            // Who opens an account thinks of no id but the account's.
+            Intake::Account(AccountCommand { id, account, action: Action::Open { .. }, .. })
+                if *id == default_id("open", account.as_str()) =>
+            {
+                "this account was to be opened before, with another body; location shows what became of it"
+            }
+            _ => "the id was used before with another body",
+        };
         let title = "The id belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency_conflict", title, detail).on("id").at(location)
     }

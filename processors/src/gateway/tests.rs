@@ -153,14 +153,16 @@ impl Peers for Shared {
 }
 
 impl Wishes for Shared {
-    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<(), WishError>> {
+    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<Option<Pause>, WishError>> {
         async move {
             let mut twin = self.0.lock();
             if let Some(error) = twin.wish_fails.take() {
                 return Err(error);
             }
-            twin.wishes.push(wish);
-            Ok(())
+            twin.wishes.push(wish.clone());
+            let Wish { desired, holder: by, reason } = wish;
+            let since = "2026-11-23T12:00:00Z".parse().ok();
+            Ok((desired != DesiredPhase::Running).then_some(Pause { by, reason, since }))
         }
         .boxed()
     }

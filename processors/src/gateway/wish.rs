@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use tracing::info;
 
 use crate::args::{PhaseSource, PipelineRef, PodArgs};
-use crate::pod::pause::GATEWAY_MANAGER;
+use crate::pod::pause::{GATEWAY_MANAGER, Pause};
 
 /// A wish, with who has it and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub(crate) enum WishError {
 
 /// Keeps what is wanted of the pipeline.
 pub(crate) trait Wishes: Send + Sync {
-    /// Takes a wish; `Ok` when it outlives this process.
-    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<(), WishError>>;
+    /// Takes a wish; `Ok` when it outlives this process, with what is told of a pause from then on.
+    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<Option<Pause>, WishError>>;
 }
 
 /// Where the wishes of a gateway's pod go.
@@ -55,7 +55,7 @@ pub(super) fn wishes(args: &PodArgs) -> std::sync::Arc<dyn Wishes> {
 pub(super) struct Fixed;
 
 impl Wishes for Fixed {
-    fn wish(&self, _wish: Wish) -> BoxFuture<'_, Result<(), WishError>> {
+    fn wish(&self, _wish: Wish) -> BoxFuture<'_, Result<Option<Pause>, WishError>> {
         async { Err(WishError::Fixed) }.boxed()
     }
 }
@@ -67,14 +67,14 @@ struct Resource {
 }
 
 impl Wishes for Resource {
-    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<(), WishError>> {
+    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<Option<Pause>, WishError>> {
         async move {
             let client = self.client.get_or_try_init(Client::try_default).await?;
             let api: Api<PaymentPipeline> = Api::namespaced(client.clone(), &self.pipeline.namespace);
             let params = PatchParams { field_manager: Some(GATEWAY_MANAGER.to_owned()), ..PatchParams::default() };
-            api.patch(&self.pipeline.name, &params, &Patch::Merge(patch(&wish))).await?;
+            let patched = api.patch(&self.pipeline.name, &params, &Patch::Merge(patch(&wish))).await?;
             info!(desired = ?wish.desired, holder = wish.holder, reason = wish.reason, "patched the pipeline");
-            Ok(())
+            Ok(Pause::of(&patched))
         }
         .boxed()
     }

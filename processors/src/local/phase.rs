@@ -18,12 +18,13 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::Local;
+use super::epoch::Epoch;
 use super::pipeline::Source;
-use super::wish::Kept;
+use super::wish::{Kept, Newest};
 use crate::pod::pause::Pause;
 use crate::pod::phase::Learned;
 
-/// Between two looks at the file and, while a phase waits for something, at the stages.
+/// Between two looks, where no wish comes: at the file and, while a phase waits for something, at the stages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// After so long it is told why a drain has not ended.
 const LATE: Duration = Duration::from_secs(3);
@@ -43,13 +44,14 @@ pub(super) struct Tell {
 pub(super) async fn drive(
     mut source: Source,
     mut pipeline: ValidatedPipeline,
-    wished: watch::Receiver<Option<Kept>>,
+    mut wishes: Newest,
+    mut epoch: Epoch,
     stages: Arc<[Local]>,
     progress: Progress,
     tell: Tell,
 ) {
     let Tell { learn, gates, policy, pause } = tell;
-    let (mut phase, mut epoch) = (None, 0_u64);
+    let mut phase = None;
     let mut late = Late::default();
     // The wish whose drain took too long and was given up.
     let mut given_up = None;
@@ -62,15 +64,16 @@ pub(super) async fn drive(
             }
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
-        let (desired, wants) = desired(&source, &pipeline, wished.borrow().as_ref());
+        let wished = wishes.look();
+        let (desired, wants) = desired(&source, &pipeline, wished.as_ref());
         pause.send_if_modified(|known| std::mem::replace(known, wants.clone()) != wants);
-        let (mut facts, blockers) = facts(phase, epoch, &stages, &progress);
+        let (mut facts, blockers) = facts(phase, epoch.last(), &stages, &progress);
         late.look(phase, &blockers);
         facts.late = late.than(pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout);
         given_up = given_up.filter(|wish| *wish == desired);
         facts.given_up = given_up.is_some();
         if let Some(transition) = next(phase, desired, facts) {
-            epoch += 1;
+            let epoch = epoch.grow().await;
             phase = Some(transition.to);
             if transition.reason == Reason::DrainGivenUp {
                 given_up = Some(desired);
@@ -79,7 +82,7 @@ pub(super) async fn drive(
         }
         let now = phase.map(|phase| Learned {
             phase,
-            epoch,
+            epoch: epoch.last(),
             desired,
             intake_per_second: pipeline.terms.intake_per_second,
             rejects_while_closed: pipeline.terms.rejects_while_closed,
@@ -91,7 +94,8 @@ pub(super) async fn drive(
                 gate.set(learned.epoch, learned.intake_open());
             }
         }
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        wishes.follow(wished);
+        wishes.changed(LOOK_INTERVAL).await;
     }
 }
 

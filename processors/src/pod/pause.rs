@@ -23,7 +23,7 @@ pub struct Pause {
 impl Pause {
     /// `None` when it shall run. Annotations are what somebody told a gateway; they are left out when the wish was written
     /// by others since, who may not know of them.
-    pub(super) fn of(resource: &PaymentPipeline) -> Option<Self> {
+    pub(crate) fn of(resource: &PaymentPipeline) -> Option<Self> {
         if resource.spec.desired_phase == DesiredPhase::Running {
             return None;
         }

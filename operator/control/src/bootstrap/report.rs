@@ -19,9 +19,9 @@ const ERROR_CHARS_MAX: usize = 500;
 pub struct ImportReport {
     /// Lines that were read and decided.
     pub lines: i64,
-    /// Lines whose account the file has opened, now or before.
+    /// Lines whose account was opened by them.
     pub opened: i64,
-    /// Lines whose account was there, opened by another command.
+    /// Lines whose account was there, from an import before or from another command.
     pub existing: i64,
     /// Lines that were handed in, whose outcome is not known yet.
     pub accepted: i64,

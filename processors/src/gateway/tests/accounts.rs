@@ -65,6 +65,7 @@ async fn an_opening_is_idempotent_and_checked() {
     assert_eq!(gateway.post("/v1/accounts", ALICE).await.text, first.text);
     let conflict = gateway.post("/v1/accounts", ALICE.replace("100000", "1")).await;
     conflict.assert_problem(409, "idempotency_conflict", Some("id"));
+    assert!(conflict.text.contains("this account was to be opened before"), "{}", conflict.text);
     let negative = gateway.post("/v1/accounts", r#"{"id":"eve","funding":-1}"#).await;
     negative.assert_problem(422, "amount_not_positive", Some("funding"));
     let unlisted = gateway.post("/v1/accounts", r#"{"id":"eve","currency":"ZZZ"}"#).await;

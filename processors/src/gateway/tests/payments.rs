@@ -85,6 +85,8 @@ async fn a_copy_gets_the_first_answer_and_is_not_appended_again() {
     let copy = gateway.post("/v1/payments", P1.replace(':', ": ")).await;
     assert_eq!((copy.status, &copy.text), (first.status, &first.text));
     assert_eq!(copy.header("location"), first.header("location"));
+    let replayed = |got: &Got| got.header("idempotent-replayed").map(str::to_owned);
+    assert_eq!((replayed(&first), replayed(&copy)), (None, Some("true".to_owned())), "and tells that");
     assert_eq!(gateway.appended(), ["p-1"]);
     let conflict = gateway.post("/v1/payments", other()).await;
     conflict.assert_problem(409, "idempotency_conflict", Some("id"));
