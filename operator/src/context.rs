@@ -17,6 +17,7 @@ use crate::broker::Brokers;
 use crate::departures::Ordinals;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
+use crate::serve::Probes;
 use crate::topics::TopicsPass;
 
 /// What every reconcile shares.
@@ -29,6 +30,8 @@ pub struct Context {
     pub pods: Arc<dyn Pods>,
     /// The operator's counters.
     pub metrics: Metrics,
+    /// Knows how many pipelines there are.
+    pub probes: Probes,
     /// Writes Events.
     pub recorder: Recorder,
     /// Image of pipelines that name none.

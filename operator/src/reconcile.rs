@@ -38,6 +38,9 @@ pub const SOON: Duration = Duration::from_millis(250);
 /// Between two looks at a change of the pods.
 const STEP_EVERY: Duration = Duration::from_secs(1);
 const AT_REST: Duration = Duration::from_secs(10);
+/// So many pipelines are looked at in a second without a reason of their own: of many, each less often. A look lists what
+/// the pipeline owns, which the API server pays for.
+const LOOKS_PER_SECOND: u32 = 20;
 const TOPICS_EVERY: Duration = Duration::from_mins(1);
 const TOPICS_RETRY: Duration = Duration::from_secs(5);
 /// Until a spec that cannot be served is looked at again: the event of its correction may be lost.
@@ -144,7 +147,8 @@ async fn serve(
         topic_prefix: pipeline.topic_prefix.clone(),
     };
     let status = status::next(&old, &input);
-    let pause = pause_after(&status, transition, pipeline);
+    let turn = Duration::from_secs(u64::from(context.probes.count())) / LOOKS_PER_SECOND;
+    let pause = pause_after(&status, transition, pipeline, turn);
     let waits = status.accounts_bootstrap.as_ref().and_then(unwatched);
     let pause = waits.map_or(pause, |since| pause.min(patience(Some(since))));
     write_status(resource, &old, status, transition, context).await?;
@@ -192,6 +196,7 @@ fn pause_after(
     status: &PaymentPipelineStatus,
     transition: Option<Transition>,
     pipeline: &ValidatedPipeline,
+    turn: Duration,
 ) -> Duration {
     // What was decided is carried out once it is written.
     let decided = Component::STAGES.into_iter().any(|stage| {
@@ -204,12 +209,11 @@ fn pause_after(
         || status.in_flight.as_ref().is_some_and(|in_flight| in_flight.count != 0);
     match status.phase {
         _ if transition.is_some() || native && decided => SOON,
-        Some(Phase::Pending | Phase::Draining | Phase::Resuming) | None => {
-            patience(status.phase_since.as_ref())
-        }
+        Some(Phase::Pending) | None => patience(status.phase_since.as_ref()).max(turn),
+        Some(Phase::Draining | Phase::Resuming) => patience(status.phase_since.as_ref()),
         Some(Phase::Running | Phase::Paused) if upgrade::under_way(status) => STEP_EVERY,
-        Some(Phase::Running) if busy => FIGURES_EVERY,
-        Some(Phase::Running | Phase::Paused | Phase::Failed) => AT_REST,
+        Some(Phase::Running) if busy => FIGURES_EVERY.max(turn),
+        Some(Phase::Running | Phase::Paused | Phase::Failed) => AT_REST.max(turn),
     }
 }
 

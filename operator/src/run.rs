@@ -52,6 +52,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         brokers: Arc::new(Kafka),
         pods: Arc::new(PodClient::new()?),
         metrics: probes.metrics.clone(),
+        probes: probes.clone(),
         recorder: Recorder::new(client.clone(), reporter),
         default_image: (&settings.image).into(),
         memory: Mutex::new(HashMap::new()),

@@ -29,6 +29,12 @@ impl Probes {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
+    /// How many pipelines there are.
+    pub fn count(&self) -> u32 {
+        let count = self.pipelines.lock().iter().map(Store::len).sum::<usize>();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     /// More pipelines to count by phase.
     pub fn watch(&self, store: Store<PaymentPipeline>) {
         self.pipelines.lock().push(store);

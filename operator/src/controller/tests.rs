@@ -50,6 +50,7 @@ async fn listed(namespaces: &[String]) -> BTreeSet<String> {
             tag: "1".into(),
             pull_policy: PullPolicy::Never,
         },
+        probes: Probes::default(),
         memory: Mutex::new(HashMap::new()),
         client,
     });

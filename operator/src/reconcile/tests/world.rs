@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
 use crate::reconcile::reconcile;
+use crate::serve::Probes;
 
 pub(super) const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
 pub(super) const GENERATOR: &str = "/apis/apps/v1/namespaces/default/deployments/payments-generator";
@@ -299,6 +300,7 @@ fn context(
             tag: "1".into(),
             pull_policy: PullPolicy::IfNotPresent,
         },
+        probes: Probes::default(),
         memory: Mutex::new(HashMap::new()),
         client,
     })
