@@ -9,12 +9,12 @@ use kpay_control::bootstrap::Source;
 use kpay_control::names::Component;
 use kpay_control::validate::DefaultImage;
 use kpay_crds::{ConfigMapFile, PaymentPipeline};
-use kube::runtime::events::Recorder;
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 
 use crate::broker::Brokers;
 use crate::departures::Ordinals;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
 use crate::serve::Probes;
@@ -33,7 +33,7 @@ pub struct Context {
     /// Knows how many pipelines there are.
     pub probes: Probes,
     /// Writes Events.
-    pub recorder: Recorder,
+    pub recorder: Events,
     /// Image of pipelines that name none.
     pub default_image: DefaultImage,
     /// What is remembered of each resource; only to do less, nothing depends on it.

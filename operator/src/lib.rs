@@ -11,6 +11,7 @@ pub mod controller;
 pub mod deletion;
 pub mod departures;
 pub mod error;
+pub mod events;
 pub mod evidence;
 pub mod jobs;
 pub mod load;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kpay_control::names::MANAGER;
 use kube::client::{Body, ClientBuilder};
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use kube_lease_manager::LeaseManagerBuilder;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use tower::util::MapRequestLayer;
 use crate::broker::Kafka;
 use crate::context::Context;
 use crate::controller;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::PodClient;
 use crate::serve::{Probes, router};
@@ -53,7 +54,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         pods: Arc::new(PodClient::new()?),
         metrics: probes.metrics.clone(),
         probes: probes.clone(),
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Events::new(client.clone(), reporter),
         default_image: (&settings.image).into(),
         memory: Mutex::new(HashMap::new()),
         client: client.clone(),

@@ -88,8 +88,8 @@ matchExpressions:
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
-# Events on changes of phase. A second one of a kind is a patch of the first.
+# Events on changes of phase and the like.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}

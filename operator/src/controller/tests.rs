@@ -7,13 +7,14 @@ use axum::http::{Request, Response};
 use kpay_control::validate::DefaultImage;
 use kpay_crds::PullPolicy;
 use kube::client::Body;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::*;
 use crate::broker::Kafka;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::PodClient;
 
@@ -41,7 +42,7 @@ async fn listed(namespaces: &[String]) -> BTreeSet<String> {
     let client = Client::new(service, "default");
     let reporter = Reporter { controller: "kpay-operator".into(), instance: None };
     let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Events::new(client.clone(), reporter),
         brokers: Arc::new(Kafka),
         pods: Arc::new(PodClient::new().expect("a client")),
         metrics: Metrics::default(),

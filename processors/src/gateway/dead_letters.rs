@@ -21,7 +21,6 @@ mod show;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, Query, State, rejection};
 use kpay_crds::Phase;
 use kpay_streams::clock::now_ms;
@@ -37,6 +36,7 @@ use self::log::{LetterLog, LettersError};
 use self::order::ListQuery;
 use self::replay::{Desk, Listed, One, Refusal, Replaying, Shown};
 use super::App;
+use super::answer::Json;
 use super::extract::JsonBody;
 use super::problem::{Failure, Problem, Rejected};
 use crate::names::Names;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,6 +13,7 @@ use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
 use super::App;
+use super::answer::Json;
 use super::append::Appender;
 use super::extract::JsonBody;
 use super::problem::{Failure, Problem, Rejected};

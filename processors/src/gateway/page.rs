@@ -19,10 +19,15 @@ struct Asset {
 static ASSETS: &[Asset] = include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// For clients that do not ask for HTML.
-const INDEX: &str = "kpay: POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, \
-    GET /v1/holds, POST /v1/accounts, GET /v1/accounts/{id}[/ledger], POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits, \
-    GET /v1/dead-letters, GET /v1/metrics/throughput|totals, GET /v1/pipeline, POST /v1/pipeline/pause|resume, \
-    GET /v1/events; described by /openapi.json and at /docs; a page for browsers at /\n";
+const INDEX: &str = "kpay
+    POST /v1/payments, GET /v1/payments/{id}, POST /v1/payments/{id}/release|refuse|refund, GET /v1/holds
+    POST /v1/accounts, GET /v1/accounts, GET /v1/accounts/{id}[/ledger]
+    POST /v1/accounts/{id}/fund|freeze|unfreeze|close|limits
+    GET /v1/dead-letters[/{id}], POST /v1/dead-letters[/{id}]/replay
+    GET /v1/pipeline, POST /v1/pipeline/pause|resume, GET /v1/events, GET /v1/metrics/throughput|totals
+    POST /v1/generator, GET /v1/generator, DELETE /v1/generator
+described by /openapi.json and, for browsers, at /docs; a page for browsers at /
+";
 /// For browsers, instead of the page.
 const NOT_BUILT: &[u8] = b"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>kpay</title></head>\
     <body><main><h1>kpay</h1><p>This program was built without the page. Install Node 20.19 or newer and build it again: \

@@ -236,7 +236,9 @@ struct Got {
 }
 
 impl Got {
+    /// Its JSON, which ends with a newline, so that a shell's prompt comes on a line of its own.
     fn json(&self) -> Value {
+        assert!(self.text.ends_with('\n'), "{}", self.text);
         serde_json::from_str(&self.text).unwrap()
     }
 

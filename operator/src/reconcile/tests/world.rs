@@ -12,7 +12,7 @@ use kpay_control::report::{ControlReport, NoReport};
 use kpay_control::validate::DefaultImage;
 use kpay_crds::{PaymentPipeline, Phase, PullPolicy};
 use kube::client::Body;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ use super::kafka::{Kafka, Seen};
 use super::mistakes::Operator;
 use super::server::{Server, refusal};
 use crate::context::Context;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
 use crate::reconcile::reconcile;
@@ -291,7 +292,7 @@ fn context(
     let kafka = Arc::clone(kafka);
     let seen = Seen { kafka: Arc::clone(&kafka), interposer: interposer.clone(), operator: operator.clone() };
     Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Events::new(client.clone(), reporter),
         brokers: Arc::new(Arc::new(seen)),
         pods: Arc::new(Idle { server: Arc::clone(server), kafka }),
         metrics: Metrics::default(),

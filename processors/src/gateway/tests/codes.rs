@@ -268,6 +268,6 @@ async fn a_log_that_takes_nothing_owners_that_do_not_answer_and_wishes_that_nobo
 #[should_panic(expected = "undescribed")]
 fn a_code_that_is_not_described_is_found() {
     let headers = [(header::CONTENT_TYPE, "application/problem+json".parse().unwrap())].into_iter().collect();
-    let text = r#"{"code": "letter_unknown"}"#.to_owned();
+    let text = "{\"code\": \"letter_unknown\"}\n".to_owned();
     assert_described(Some("get_payment"), &Got { status: StatusCode::NOT_FOUND, headers, text });
 }
