@@ -29,7 +29,8 @@ pub struct Local {
     pub rest: Rest,
     /// Its resource.
     pub file: PathBuf,
-    home: PathBuf,
+    /// Has the data folder in it.
+    pub home: PathBuf,
     binary: PathBuf,
     process: Option<Process>,
 }

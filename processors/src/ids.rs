@@ -1,4 +1,4 @@
-//! The window of known ids: for each a fingerprint and where it lies in the log, 24 bytes, and 6 to 12 of their index. No I/O.
+//! The window of known ids: for each a fingerprint and where it lies in the log, 24 bytes, and 6 to 7 of their index. No I/O.
 //!
 //! Ids are kept in buckets of time, so that forgetting is dropping a bucket. The open transaction's ids are in an
 //! overlay until it is committed. An id is 96 bits of BLAKE3; tags are 48 bits.

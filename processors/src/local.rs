@@ -125,7 +125,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let backends = Backends {
         accepted,
         appender: Arc::clone(&appender),
-        peers: Arc::new(LocalPeers::new(Arc::clone(&stages))),
+        peers: Arc::new(LocalPeers::new(Arc::clone(&stages), store.clone())),
         wishes: Arc::new(wishes),
         letters: Box::new(EmbeddedLetters::new(store.clone(), &pipeline)),
         names: names(&pipeline),

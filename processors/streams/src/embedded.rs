@@ -9,7 +9,10 @@
 //! # What is promised
 //! - A transaction is there as a whole or not at all, and is read only after it was written.
 //! - A record of the intake is answered after an `fdatasync` of the journal that holds it. Those who wait at the same
-//!   time share one.
+//!   time share one. Readers see it before, and a commit does not wait while a sync lasts: so a payment waits for the disk
+//!   where something of it leaves the process, and nowhere between.
+//! - [`Store::when_synced`] tells when everything is on the disk that can be read: who tells others what was read asks it
+//!   first.
 //! - A commit of a worker is answered once it is handed to the operating system, in the order of the commits. So after
 //!   the end of the process (`kill -9`) everything committed is there.
 //! - Each sync covers everything written before it, and one follows a commit within [`Limits::sync_interval_ms`]. After
@@ -29,7 +32,11 @@
 //! it touches.
 
 mod batch;
+#[cfg(test)]
+#[path = "../tests/embedded/directory.rs"]
+mod directory;
 mod error;
+mod journal;
 mod keys;
 mod log;
 mod open;
@@ -44,4 +51,4 @@ mod write;
 pub use error::StoreError;
 pub use log::EmbeddedLog;
 pub use store::{Limits, Store, StoredTopic};
-pub use sync::{Done, NewRecord};
+pub use sync::{Done, NewRecord, Synced};

@@ -12,11 +12,14 @@ use kpay_e2e::process::{binary, usage};
 use kpay_e2e::rest::{Rest, as_json};
 use serde::Serialize;
 
+use crate::disk;
 use crate::figures::{machine, publish};
 
 const MANIFEST: &str = include_str!("../../../../manifests/payments.yaml");
 const FUNDING: i64 = 1_000_000_000;
 const CALLERS: u64 = 16;
+/// How long the disk is looked at, before the latency is measured and again after it.
+const DISK_SECONDS: u64 = 10;
 const POLL: Duration = Duration::from_millis(20);
 
 /// What is measured, and where the figures go.
@@ -49,6 +52,8 @@ pub(crate) struct Args {
 struct Figures {
     payments_per_second: f64,
     latency_ms: BTreeMap<&'static str, f64>,
+    /// Of the disk alone, at the same rate: no latency is below it.
+    disk_sync_ms: BTreeMap<&'static str, f64>,
     cpu_seconds_per_million: f64,
     log_bytes_per_payment: f64,
     start_ms: BTreeMap<&'static str, f64>,
@@ -81,8 +86,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // The backlog was a gigabyte in seconds; what follows is to find a disk that is not still writing it.
     nix::unistd::sync();
 
-    let histogram = latency(&local, args)?;
-    let ms = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
+    let mut syncs = Histogram::new(3)?;
+    disk::syncs(&local.home, args.rate, DISK_SECONDS, &mut syncs)?;
+    let latencies = latency(&local, args)?;
+    disk::syncs(&local.home, args.rate, DISK_SECONDS, &mut syncs)?;
+    let ms = |of: &Histogram<u64>| {
+        [("p50", 0.5), ("p99", 0.99), ("p999", 0.999)]
+            .map(|(name, quantile)| (name, of.value_at_quantile(quantile) as f64 / 1000.0))
+            .into()
+    };
     let peak = usage(local.pid().context("not running")?)?.peak_rss_mib;
     let mut conditions = machine();
     conditions.extend([
@@ -93,10 +105,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ("latency_seconds", format!("{} after {} of warm-up", args.seconds, args.warmup_seconds)),
         ("shared_with", "the load on the same cores".to_owned()),
         ("disk", "synced between the drain and the latency".to_owned()),
+        (
+            "disk_sync",
+            format!("fdatasync of 1 KiB, one after the other, {DISK_SECONDS} s before the latency and after"),
+        ),
     ]);
     let figures = Figures {
         payments_per_second: args.payments as f64 / drained,
-        latency_ms: [("p50", ms(0.5)), ("p99", ms(0.99)), ("p999", ms(0.999))].into(),
+        latency_ms: ms(&latencies),
+        disk_sync_ms: ms(&syncs),
         cpu_seconds_per_million: cpu_used / args.payments as f64 * 1e6,
         log_bytes_per_payment: written as f64 / args.payments as f64,
         start_ms: [("empty", empty), ("accounts", restored)].into(),

@@ -9,6 +9,7 @@ use fjall::{Database, Keyspace};
 use parking_lot::{Condvar, Mutex};
 
 use super::error::{StoreError, database};
+use super::journal::Journal;
 use super::keys::{self, TopicId};
 use super::sync::Intake;
 use super::tail::Tail;
@@ -41,6 +42,8 @@ pub(super) struct State {
     /// Held by retention and compaction, one at a time. Taken before `writer`.
     pub(super) maintenance: Mutex<()>,
     pub(super) intake: Intake,
+    /// Held while it is synced; no writer takes it.
+    pub(super) journal: Mutex<Journal>,
     failed: AtomicBool,
     reported: AtomicBool,
 }
@@ -53,6 +56,7 @@ impl State {
         topics: Vec<TopicState>,
     ) -> Self {
         Self {
+            journal: Mutex::new(Journal::new(directory.clone())),
             directory,
             database,
             keyspace,

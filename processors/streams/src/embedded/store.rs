@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::keys::TopicId;
 use super::open::open;
 use super::state::State;
-use super::sync::{Done, NewRecord, run};
+use super::sync::{Done, NewRecord, Synced, run};
 use crate::log::{Start, Until};
 use crate::out::Topic;
 use crate::record::Record;
@@ -103,6 +103,14 @@ impl Store {
         let done: Done = Box::new(move |result| drop(sender.send(result)));
         self.append(topic, record, done)?;
         receiver.recv().unwrap_or(Err(StoreError::Failed))
+    }
+
+    /// Tells `done` once everything is durable that can be read at this moment: at once when it is. An error means that
+    /// `done` is not called.
+    pub fn when_synced(&self, done: Synced) -> Result<(), StoreError> {
+        self.state().check()?;
+        self.state().intake.when_synced(done);
+        Ok(())
     }
 
     /// The first offset of a partition that is still there, and the offset after its last record.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fjall::PersistMode;
 use parking_lot::{Condvar, Mutex};
 use tracing::error;
 
@@ -16,6 +15,9 @@ use crate::clock::now_ms;
 
 /// Told the offset of a record once it is durable. It runs on the thread that syncs: it must not wait or panic.
 pub type Done = Box<dyn FnOnce(Result<i64, StoreError>) + Send>;
+
+/// Told once what was written before is durable; as [`Done`].
+pub type Synced = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A record for the intake, borrowed.
 #[derive(Debug, Clone, Copy)]
@@ -49,12 +51,17 @@ struct Waiting {
 struct Group {
     appends: Appends,
     waiting: Vec<Waiting>,
+    /// Who has written nothing, and waits for what others have.
+    readers: Vec<Synced>,
 }
 
 #[derive(Default)]
 struct Queue {
     next: Group,
     bytes: usize,
+    /// How often something was written, and of these how many are on the disk.
+    written: u64,
+    synced: u64,
     /// When something was written that is not synced yet.
     unsynced_since: Option<Instant>,
     stopping: bool,
@@ -92,9 +99,22 @@ impl Intake {
         Ok(())
     }
 
-    /// Something was written that has to be synced some time.
+    /// Tells `done` once everything is on the disk that is written: at once when it is.
+    pub(super) fn when_synced(&self, done: Synced) {
+        let mut queue = self.queue.lock();
+        if queue.synced == queue.written {
+            drop(queue);
+            return done(Ok(()));
+        }
+        queue.next.readers.push(done);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Something was written that has to be synced some time. Noted before anybody sees it.
     pub(super) fn note_unsynced(&self) {
         let mut queue = self.queue.lock();
+        queue.written += 1;
         if queue.unsynced_since.is_none() {
             queue.unsynced_since = Some(Instant::now());
             drop(queue);
@@ -111,7 +131,7 @@ impl Intake {
     /// the end.
     fn wait(&self, interval: Duration, group: &mut Group) -> bool {
         let mut queue = self.queue.lock();
-        while queue.next.waiting.is_empty() && !queue.stopping {
+        while queue.next.waiting.is_empty() && queue.next.readers.is_empty() && !queue.stopping {
             let Some(since) = queue.unsynced_since else {
                 self.wake.wait(&mut queue);
                 continue;
@@ -125,9 +145,15 @@ impl Intake {
         queue.stopping
     }
 
-    /// What is written before this call is synced after it.
-    fn begin_sync(&self) {
-        self.queue.lock().unsynced_since = None;
+    /// What is written before this call is synced after it; says how much that is.
+    fn begin_sync(&self) -> u64 {
+        let mut queue = self.queue.lock();
+        queue.unsynced_since = None;
+        queue.written
+    }
+
+    fn end_sync(&self, written: u64) {
+        self.queue.lock().synced = written;
     }
 }
 
@@ -146,11 +172,14 @@ pub(super) fn run(state: &Arc<State>, interval: Duration) {
 impl State {
     /// Writes what waits, syncs it together with everything before, and answers.
     fn serve(&self, group: &mut Group) {
-        let Group { appends, waiting } = group;
+        let Group { appends, waiting, readers } = group;
         let written = self.write(appends, None);
         appends.clear();
-        self.intake.begin_sync();
+        let until = self.intake.begin_sync();
         let synced = written.and_then(|bases| self.sync().map(|()| bases));
+        if synced.is_ok() {
+            self.intake.end_sync(until);
+        }
         if let Err(error) = &synced
             && self.report_once()
         {
@@ -160,12 +189,18 @@ impl State {
             let base = synced.as_ref().ok().and_then(|bases| bases.get(&(topic, partition)));
             done(base.map(|base| base.saturating_add(i64::from(place))).ok_or(StoreError::Failed));
         }
+        for done in readers.drain(..) {
+            done(synced.as_ref().map(drop).map_err(|_| StoreError::Failed));
+        }
     }
 
     /// Everything in the journal is on the disk after this.
     fn sync(&self) -> Result<(), StoreError> {
         self.check()?;
-        let synced = self.database.persist(PersistMode::SyncData);
+        let synced = self.journal.lock().sync().map_err(fjall::Error::Io);
         synced.map_err(database("sync the journal")).inspect_err(|_| self.fail())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,6 +78,7 @@ impl State {
             }
         }
         batch.commit().map_err(database("write a transaction")).inspect_err(|_| self.fail())?;
+        self.intake.note_unsynced();
         let bases = placed.iter().map(|p| ((p.topic, p.partition), p.batch.base)).collect();
         for Placed { topic, partition, written_ms, batch } in placed {
             let topic = self.topic(topic)?;
@@ -85,7 +86,6 @@ impl State {
             topic.arrived.notify_all();
         }
         drop(writer);
-        self.intake.note_unsynced();
         Ok(bases)
     }
 
