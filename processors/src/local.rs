@@ -148,15 +148,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let phase =
         tokio::spawn(phase::drive(source, pipeline.clone(), newest_wish, epoch, stages, progress, changes));
     let retention = tokio::spawn(keep_within(store, pipeline.clone()));
-    tokio::spawn({
-        let (pipeline, mut learned) = (pipeline.clone(), learned.clone());
-        async move {
-            let settled = |learned: &Option<Learned>| learned.is_some_and(|l| l.phase != Phase::Pending);
-            if learned.wait_for(settled).await.is_ok() {
-                tell(&pipeline, &address.to_string(), &folder);
-            }
-        }
-    });
+    tokio::spawn(tell_once(pipeline.clone(), learned.clone(), address.to_string(), folder));
     let (stop_gateway, mut stopped) = watch::channel(false);
     let stopped = async move { drop(stopped.wait_for(|stop| *stop).await) };
     let served = tokio::spawn(gateway::serve(listener, backends, learned, Arc::default(), stopped));
@@ -178,6 +170,19 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     retention.abort();
     expiries.iter().for_each(JoinHandle::abort);
     result
+}
+
+/// Tells people where it is as soon as it has settled.
+async fn tell_once(
+    pipeline: ValidatedPipeline,
+    mut learned: watch::Receiver<Option<Learned>>,
+    address: String,
+    folder: PathBuf,
+) {
+    let settled = |learned: &Option<Learned>| learned.is_some_and(|l| l.phase != Phase::Pending);
+    if learned.wait_for(settled).await.is_ok() {
+        tell(&pipeline, &address, &folder);
+    }
 }
 
 fn ended(stage: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {

@@ -64,8 +64,8 @@ pub(super) async fn drive(
             }
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
-        let wished = wishes.look();
-        let (desired, wants) = desired(&source, &pipeline, wished.as_ref());
+        let newest = wishes.look();
+        let (desired, wants) = desired(&source, &pipeline, newest.as_ref());
         pause.send_if_modified(|known| std::mem::replace(known, wants.clone()) != wants);
         let (mut facts, blockers) = facts(phase, epoch.last(), &stages, &progress);
         late.look(phase, &blockers);
@@ -94,7 +94,7 @@ pub(super) async fn drive(
                 gate.set(learned.epoch, learned.intake_open());
             }
         }
-        wishes.follow(wished);
+        wishes.follow(newest);
         wishes.changed(LOOK_INTERVAL).await;
     }
 }
@@ -103,11 +103,11 @@ pub(super) async fn drive(
 fn desired(
     source: &Source,
     pipeline: &ValidatedPipeline,
-    wished: Option<&Kept>,
+    newest: Option<&Kept>,
 ) -> (DesiredPhase, Option<Arc<Pause>>) {
-    let wished = wished.filter(|kept| source.is_older_than(kept.file));
-    let desired = wished.map_or(pipeline.desired, |kept| kept.desired_phase);
-    let pause = wished.filter(|_| desired != DesiredPhase::Running).map(|kept| Arc::new(kept.pause()));
+    let newest = newest.filter(|kept| source.is_older_than(kept.file));
+    let desired = newest.map_or(pipeline.desired, |kept| kept.desired_phase);
+    let pause = newest.filter(|_| desired != DesiredPhase::Running).map(|kept| Arc::new(kept.pause()));
     (desired, pause)
 }
 
