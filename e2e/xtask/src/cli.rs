@@ -122,8 +122,8 @@ pub(crate) struct TestArgs {
 impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let instance = Instance::new(self.cache, self.name.as_deref())?;
-        // The forwarder runs no commands that take long, and ends by any signal.
-        if !matches!(self.command, Command::Forward) {
+        // These start nothing that takes long, or become what they start.
+        if !matches!(self.command, Command::Kafka { .. } | Command::Shell { .. } | Command::Forward) {
             process::watch_for_interrupts()?;
         }
         match self.command {

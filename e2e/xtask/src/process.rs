@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The group of the command that runs now. Held while one is started, so that no interrupt falls between, and while one is
@@ -28,17 +30,32 @@ const POLL: Duration = Duration::from_millis(20);
 /// Lines of a failed command's log that are shown.
 const TAIL_LINES: usize = 15;
 
-/// From now on SIGINT, SIGTERM and SIGHUP end the running command and fail the next one, but not this process.
+/// From now on SIGINT, SIGTERM and SIGHUP end the running command and fail the next one, but not this process. A SIGHUP that
+/// whoever started us had us ignore is ignored on, also by what we become.
 pub(crate) fn watch_for_interrupts() -> Result<()> {
-    ctrlc::set_handler(|| {
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        if let Ok(running) = RUNNING.lock()
-            && let Some(group) = *running
-        {
-            end(group, GRACE);
+    let mut watched = vec![SIGINT, SIGTERM];
+    if !ignored(&fs::read_to_string("/proc/self/status")?, SIGHUP) {
+        watched.push(SIGHUP);
+    }
+    let mut signals = Signals::new(watched).context("cannot handle interrupts")?;
+    thread::spawn(move || {
+        for _ in signals.forever() {
+            INTERRUPTED.store(true, Ordering::SeqCst);
+            if let Ok(running) = RUNNING.lock()
+                && let Some(group) = *running
+            {
+                end(group, GRACE);
+            }
         }
-    })
-    .context("cannot handle interrupts")
+    });
+    Ok(())
+}
+
+/// Whether the process with this `/proc/<pid>/status` ignores the signal.
+fn ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// Asks a process group to end, and kills what is left of it after `grace`.
@@ -197,6 +214,13 @@ mod tests {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let group = Pid::from_raw(i32::try_from(child.id()).unwrap());
         (child, group)
+    }
+
+    #[test]
+    fn what_nohup_has_set_is_seen() {
+        let status = "Name:\txtask\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        assert!(ignored(status, SIGHUP) && !ignored(status, SIGINT));
+        assert!(!ignored("", SIGHUP));
     }
 
     #[test]

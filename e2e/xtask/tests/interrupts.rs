@@ -12,6 +12,10 @@ use nix::unistd::Pid;
 
 /// Builds for ten minutes, with a child as cargo has its rustc.
 const CARGO: &str = "#!/bin/sh\nsleep 600 &\necho building $$ $!\nwait\n";
+/// Has built, into its own folder.
+const BUILT: &str = "#!/bin/sh\n[ $1 = build ] || echo '{\"target_directory\": \"'${0%/*}'\"}'\n";
+/// In kpay's place: tells which signals it ignores.
+const KPAY: &str = "#!/bin/sh\ngrep SigIgn /proc/$$/status\n";
 /// Too old to build the page.
 const NODE: &str = "#!/bin/sh\necho v0.0.1\n";
 
@@ -27,6 +31,12 @@ fn runs(pid: &str) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }
 
+/// Whether a process that tells this of itself ignores a hangup; as this one may, by nohup, and all that it starts.
+fn ignores_hangup(status: &str) -> anyhow::Result<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("none").trim();
+    Ok(u64::from_str_radix(mask, 16)? & 1 == 1)
+}
+
 #[test]
 fn a_signal_ends_the_build_whether_it_is_sent_to_the_process_or_to_its_group() -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("xti{}", std::process::id()));
@@ -34,7 +44,11 @@ fn a_signal_ends_the_build_whether_it_is_sent_to_the_process_or_to_its_group() -
     program(&folder, "cargo", CARGO)?;
     program(&folder, "node", NODE)?;
     let path = format!("{}:{}", folder.display(), std::env::var("PATH")?);
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    let mut signals = vec![Signal::SIGTERM, Signal::SIGINT];
+    if !ignores_hangup(&fs::read_to_string("/proc/self/status")?)? {
+        signals.push(Signal::SIGHUP);
+    }
+    for signal in signals {
         for send in [kill, killpg] {
             let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
             xtask.arg("local").env("PATH", &path).env("KPAY_CACHE", &folder).process_group(0);
@@ -51,6 +65,24 @@ fn a_signal_ends_the_build_whether_it_is_sent_to_the_process_or_to_its_group() -
             xtask.stderr.take().unwrap().read_to_string(&mut said)?;
             assert!(said.contains("interrupted"), "{signal}: {said}");
         }
+    }
+    Ok(fs::remove_dir_all(folder)?)
+}
+
+#[test]
+fn what_is_built_ignores_a_hangup_where_nohup_asked_for_that() -> anyhow::Result<()> {
+    let folder = std::env::temp_dir().join(format!("xtn{}", std::process::id()));
+    fs::create_dir_all(folder.join("release"))?;
+    program(&folder, "cargo", BUILT)?;
+    program(&folder, "node", NODE)?;
+    program(&folder, "release/kpay", KPAY)?;
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH")?);
+    let here = ignores_hangup(&fs::read_to_string("/proc/self/status")?)?;
+    for (script, ignores) in [("exec \"$0\" local", here), ("trap '' HUP; exec \"$0\" local", true)] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_xtask")]).env("PATH", &path).env("KPAY_CACHE", &folder);
+        let told = String::from_utf8(shell.output()?.stdout)?;
+        assert_eq!(ignores_hangup(&told)?, ignores, "{script}: {told}");
     }
     Ok(fs::remove_dir_all(folder)?)
 }
