@@ -27,6 +27,7 @@ use crate::settings::Settings;
 const LEASE_SECONDS: u64 = 15;
 const LEASE_GRACE_SECONDS: u64 = 5;
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(20);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -39,6 +40,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     tokio::spawn(serve(listener, probes.clone()));
+    tokio::spawn(give_back_memory());
 
     let mut config = Config::infer().await.context("no way to the API server")?;
     // What fails is tried again by its reconcile, after a delay that holds up no other.
@@ -137,6 +139,15 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 async fn until(mut stop: watch::Receiver<bool>) {
     // An error means that nobody can tell us to stop any more: stop.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A client for Kafka lives for one pass and leaves holes in the heap.
+async fn give_back_memory() {
+    let mut every = tokio::time::interval(GIVE_BACK_EVERY);
+    loop {
+        every.tick().await;
+        drop(tokio::task::spawn_blocking(kpay_kafka::ffi::give_back_memory).await); // it does not panic
+    }
 }
 
 async fn serve(listener: tokio::net::TcpListener, probes: Probes) {
