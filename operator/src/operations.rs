@@ -9,6 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kpay_control::differ::merge_patch;
 use kpay_control::names::{Component, GATEWAY_PORT, RESTART_ANNOTATION, selector};
 use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order, restart as how_far};
+use kpay_control::wipe::is_safe;
 use kpay_crds::{
     OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
 };
@@ -56,7 +57,9 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
     let pipeline = pipelines.get_opt(name).await.map_err(Error::api("get", "PaymentPipeline"))?;
     let Some(pipeline) = pipeline.filter(|found| found.metadata.deletion_timestamp.is_none()) else {
         let none = format!("there is no PaymentPipeline {name} in this namespace");
-        return Ok(if begun { Step::Fails(none) } else { Step::Waits(none) });
+        // What a wipe has copied away is still there, should the pipeline be made again.
+        let waits = !begun || operation.status.as_ref().is_some_and(|status| !is_safe(status));
+        return Ok(if waits { Step::Waits(none) } else { Step::Fails(none) });
     };
     let operations = Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace);
     let all =

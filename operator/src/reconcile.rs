@@ -116,7 +116,12 @@ async fn serve(
     };
     let transition = next(old.phase, pipeline.desired, facts);
 
-    let release = upgrade::decide(pipeline, &old, &observed, &evidence.reports, &now, context).await;
+    // While a wipe stops the stages there is nothing to judge a release by: it waits.
+    let release = if pipeline.wipe.is_some() {
+        None
+    } else {
+        Some(upgrade::decide(pipeline, &old, &observed, &evidence.reports, &now, context).await)
+    };
     let decided = load::decide(resource, pipeline, &evidence.reports, &workloads, &now, context).await;
     let running = old.phase == Some(Phase::Running) && transition.is_none();
     let gateway = workloads.get(&Component::Gateway);
@@ -138,7 +143,7 @@ async fn serve(
         topics_verdict: topics.verdict.clone(),
         degraded: degraded(applied.as_ref().err(), &topics.verdict),
         blockers: blockers.as_deref(),
-        release: Some(release),
+        release,
         autoscaling: pipeline.autoscaling.map(|settings| settings.mode),
         decided,
         accounts: accounts.map(|accounts| accounts.status),
@@ -203,7 +208,8 @@ fn pause_after(
         let scaling = status.autoscaling.get(stage.as_str());
         scaling.is_some_and(|scaling| scaling.replicas != pipeline.replicas(stage))
     });
-    let native = pipeline.autoscaling.is_some_and(|settings| settings.mode == AutoscalingMode::Native);
+    let native = pipeline.wipe.is_none()
+        && pipeline.autoscaling.is_some_and(|settings| settings.mode == AutoscalingMode::Native);
     let busy = pipeline.autoscaling.is_some()
         || status.per_second.is_some_and(|per_second| per_second > 0.0)
         || status.in_flight.as_ref().is_some_and(|in_flight| in_flight.count != 0);

@@ -92,21 +92,27 @@ pub async fn leave(operation: &PipelineOperation, context: &Context) -> Result<O
     if !operation.finalizers().iter().any(|finalizer| finalizer == WIPE_FINALIZER) {
         return Ok(Some(Action::await_change()));
     }
-    if !over {
-        if !is_safe(&status) {
-            return Ok(None);
-        }
+    if !over && !is_safe(&status) {
+        return Ok(None);
+    }
+    // One that has failed has deleted nothing.
+    if status.phase != Some(OperationPhase::Succeeded) {
         let namespace = operation.namespace().unwrap_or_default();
         let pipelines = Api::<PaymentPipeline>::namespaced(context.client.clone(), &namespace);
         let found = pipelines
             .get_opt(&operation.spec.pipeline)
             .await
             .map_err(Error::api("get", "PaymentPipeline"))?;
-        if let Some(resource) = found
-            && let Ok(pipeline) = validate(&resource, &context.default_image)
-        {
-            let uid = operation.uid().ok_or(Error::Unnamed("uid"))?;
-            Wipe { operation, uid, resource: &resource, pipeline, context }.take_back().await?;
+        let uid = operation.uid().ok_or(Error::Unnamed("uid"))?;
+        match found.as_ref().map(|resource| (resource, validate(resource, &context.default_image))) {
+            Some((resource, Ok(pipeline))) => {
+                Wipe { operation, uid, resource, pipeline, context }.take_back().await?;
+            }
+            // Where Kafka is cannot be told; what was copied there is deleted by the next wipe.
+            Some((resource, Err(_))) if is_marked_by(resource, &uid) => {
+                write_mark(resource, None, context).await?;
+            }
+            _ => {}
         }
     }
     set_finalizer(operation, false, context).await?;
@@ -164,13 +170,14 @@ impl Wipe<'_> {
             WipeStage::Stop => self.stop().await?,
             WipeStage::Record => match self.record(&so_far.inventory).await? {
                 Ok(look) => look,
-                Err(why) => {
-                    self.take_back().await?;
-                    return Ok(Step::Fails(format!("nothing was deleted: {why}")));
-                }
+                // Taken back once that is written (`leave`).
+                Err(why) => return Ok(Step::Fails(format!("nothing was deleted: {why}"))),
             },
             WipeStage::Delete => self.delete().await?,
-            WipeStage::Create => self.create(&so_far.inventory).await,
+            WipeStage::Create => match self.moves().await? {
+                Some(why) => Look::Waits(why),
+                None => self.create(&so_far.inventory).await,
+            },
             WipeStage::Rebuild => self.rebuild(&so_far).await?,
             WipeStage::Resume => self.resume().await?,
         };
@@ -178,13 +185,36 @@ impl Wipe<'_> {
     }
 
     async fn drain(&self) -> Result<Look, Error> {
+        if self.is_marked(Mark::Stop) {
+            // Who reads this is behind.
+            return Err(Error::Conflict);
+        }
         let asked = self.mark(Some(Mark::Drain)).await?;
         Ok(drained(asked, &self.resource.status.clone().unwrap_or_default()))
     }
 
     /// The stages have no pod, and none is to come.
     async fn stop(&self) -> Result<Look, Error> {
-        let asked = self.mark(Some(Mark::Stop)).await?;
+        if !self.mark(Some(Mark::Stop)).await? {
+            return Ok(Look::Waits("the pipeline is told to stop its stages".to_owned()));
+        }
+        if let Some(why) = self.moves().await? {
+            return Ok(Look::Waits(why));
+        }
+        Ok(match self.dismiss().await {
+            Ok(()) => Look::Done("the stages have no pod".to_owned()),
+            Err(reason) => Look::Waits(format!("the groups still have members: {reason}")),
+        })
+    }
+
+    /// Why the stages cannot be taken to stand still, if anything speaks against it. Asked before every step that rests on
+    /// it: somebody may take the mark away.
+    async fn moves(&self) -> Result<Option<String>, Error> {
+        if !self.is_marked(Mark::Stop) {
+            return Ok(Some(format!(
+                "the pipeline's annotation {WIPE_ANNOTATION} was taken away or changed"
+            )));
+        }
         let client = &self.context.client;
         let (namespace, name) = (&self.pipeline.namespace, &self.pipeline.name);
         let labelled = ListParams::default().labels(&format!("{PIPELINE_LABEL}={name}"));
@@ -192,26 +222,34 @@ impl Wipe<'_> {
         let sets = sets.map_err(Error::api("list", "StatefulSet"))?.items;
         let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&labelled).await;
         let pods = pods.map_err(Error::api("list", "Pod"))?.items;
-        let to_come = |set: &&StatefulSet| set.spec.as_ref().is_none_or(|spec| spec.replicas != Some(0));
+        let to_come = |set: &&StatefulSet| {
+            let status = set.status.clone().unwrap_or_default();
+            set.spec.as_ref().is_none_or(|spec| spec.replicas != Some(0))
+                || status.replicas != 0
+                || status.observed_generation != set.metadata.generation
+        };
         let left: Vec<String> = pods
             .iter()
             .filter(|pod| Component::STAGES.into_iter().any(|stage| is_of(pod, stage)))
             .map(ResourceExt::name_any)
             .collect();
-        Ok(match (asked, sets.iter().find(to_come)) {
-            (false, _) => Look::Waits("the pipeline is told to stop its stages".to_owned()),
-            (true, Some(set)) => Look::Waits(format!("StatefulSet {} is to have no pod", set.name_any())),
-            (true, None) if !left.is_empty() => Look::Waits(format!("pods are ending: {}", left.join(", "))),
-            (true, None) => match self.dismiss().await {
-                Ok(()) => Look::Done("the stages have no pod".to_owned()),
-                Err(reason) => Look::Waits(format!("the groups still have members: {reason}")),
-            },
+        Ok(if sets.len() < Component::STAGES.len() {
+            Some("a StatefulSet of a stage is missing".to_owned())
+        } else if let Some(set) = sets.iter().find(to_come) {
+            Some(format!("StatefulSet {} is to have no pod", set.name_any()))
+        } else {
+            (!left.is_empty()).then(|| format!("pods are ending: {}", left.join(", ")))
         })
     }
 
     async fn record(&self, inventory: &WipeInventory) -> Result<Result<Look, String>, Error> {
-        if let Err(reason) = self.make_room(inventory).await {
-            return Ok(Ok(Look::Waits(format!("waits for Kafka: {reason}"))));
+        if let Some(why) = self.moves().await? {
+            return Ok(Err(why));
+        }
+        match self.make_room(inventory).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(Look::Waits("what an earlier wipe has left is deleted".to_owned()))),
+            Err(reason) => return Ok(Ok(Look::Waits(format!("waits for Kafka: {reason}")))),
         }
         Ok(match self.run(Task::Record).await? {
             Ended::Well(accounts) => Ok(Look::Recorded(accounts)),
@@ -232,10 +270,16 @@ impl Wipe<'_> {
         if !same || fresh.status.as_ref().and_then(current) != Some(WipeStage::Delete) {
             return Err(Error::Conflict);
         }
+        if let Some(why) = self.moves().await? {
+            return Ok(Look::Waits(why));
+        }
         Ok(self.delete_derived().await)
     }
 
     async fn rebuild(&self, so_far: &WipeStatus) -> Result<Look, Error> {
+        if let Some(why) = self.moves().await? {
+            return Ok(Look::Waits(why));
+        }
         Ok(match self.run(Task::Fill).await? {
             Ended::Well(accounts) => compared(so_far.recorded.as_ref(), &accounts),
             Ended::Not(why) | Ended::Badly(why) => Look::Waits(why),
@@ -243,8 +287,7 @@ impl Wipe<'_> {
     }
 
     async fn resume(&self) -> Result<Look, Error> {
-        let marked = self.resource.annotations().contains_key(WIPE_ANNOTATION);
-        if marked {
+        if self.is_ours() {
             if let Err(reason) = self.clear_away().await? {
                 return Ok(Look::Waits(format!("waits for Kafka: {reason}")));
             }
@@ -275,18 +318,41 @@ impl Wipe<'_> {
     /// Tells the pipeline what the wipe asks of it. Whether it was told before, so that whatever it has written since
     /// then was written knowing it.
     async fn mark(&self, mark: Option<Mark>) -> Result<bool, Error> {
-        let wanted = mark.map(|mark| mark.to_text(&self.uid));
-        if self.resource.annotations().get(WIPE_ANNOTATION) == wanted.as_ref() {
+        if mark.map_or_else(|| !self.is_ours(), |mark| self.is_marked(mark)) {
             return Ok(true);
         }
-        let patch = json!({"metadata": {"annotations": {WIPE_ANNOTATION: wanted}}});
-        self.context
-            .api(self.resource)
-            .patch(&self.pipeline.name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .map_err(Error::api("patch", "PaymentPipeline"))?;
+        write_mark(self.resource, mark.map(|mark| mark.to_text(&self.uid)), self.context).await?;
         Ok(false)
     }
+
+    fn is_marked(&self, mark: Mark) -> bool {
+        self.resource.annotations().get(WIPE_ANNOTATION) == Some(&mark.to_text(&self.uid))
+    }
+
+    /// Whether the mark is that of this operation.
+    fn is_ours(&self) -> bool {
+        is_marked_by(self.resource, &self.uid)
+    }
+}
+
+fn is_marked_by(resource: &PaymentPipeline, operation_uid: &str) -> bool {
+    resource.annotations().get(WIPE_ANNOTATION).is_some_and(|text| text.starts_with(operation_uid))
+}
+
+/// Under the version that was read: who is behind writes nothing.
+async fn write_mark(
+    resource: &PaymentPipeline,
+    text: Option<String>,
+    context: &Context,
+) -> Result<(), Error> {
+    let version: Value = resource.metadata.resource_version.clone().into();
+    let patch = json!({"metadata": {"resourceVersion": version, "annotations": {WIPE_ANNOTATION: text}}});
+    context
+        .api(resource)
+        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .map_err(Error::api("patch", "PaymentPipeline"))?;
+    Ok(())
 }
 
 /// Whether a look came to the end of a step: the next one can begin at once.

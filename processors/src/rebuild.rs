@@ -9,15 +9,17 @@ mod write;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use kpay_control::names::{REBUILT_TOPIC, TopicName};
 use kpay_control::wipe::RebuildReport;
 use kpay_crds::RecordedAccounts;
-use kpay_kafka::admin::Admin;
-use kpay_kafka::config::Connection;
+use kpay_kafka::admin::{Admin, watermarks};
+use kpay_kafka::config::{Connection, Isolation};
+use kpay_kafka::quiet::Quiet;
 use kpay_streams::record::Record;
+use rdkafka::consumer::BaseConsumer;
 use tracing::info;
 
 use self::state::{Checkpointed, Ledgered};
@@ -27,6 +29,9 @@ use crate::names::Names;
 use crate::scan::{KafkaScan, Scan};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than a transaction may stay open.
+const SETTLED_WITHIN: Duration = Duration::from_mins(20);
+const SETTLED_POLL: Duration = Duration::from_millis(100);
 /// Of one partition, however large.
 const PARTITION_TIMEOUT: Duration = Duration::from_hours(6);
 
@@ -81,17 +86,25 @@ impl Rebuild {
 
     /// Every account, as the checkpoints and the ledger after them have it, to the topic of its own.
     fn record(&self) -> anyhow::Result<RecordedAccounts> {
-        let mut ledger = Ledgered::default();
-        self.each(&self.ledger, &mut |record| ledger.read(record.value).map_err(Into::into))?;
+        let (mut ledger, mut newest_ms) = (Ledgered::default(), 0);
+        self.each(&self.ledger, &mut |record| {
+            // A restore reads the ledger from here on: by its own times, not by the clock of this machine.
+            newest_ms = record.timestamp_ms.max(newest_ms);
+            ledger.read(record.value).map_err(Into::into)
+        })?;
         info!(accounts = ledger.len(), "the ledger is read");
         let checkpointed = self.checkpointed(&self.checkpoints)?;
         let accounts = checkpointed.with(&ledger)?;
         let partitions = self.partitions(&self.rebuilt)?;
         let mut writer = Writer::open(&self.connection, &self.rebuilt, partitions)?;
         accounts
-            .write(partitions, now_ms(), &mut |partition, key, value| writer.write(partition, key, value))?;
+            .write(partitions, newest_ms, &mut |partition, key, value| writer.write(partition, key, value))?;
         writer.close()?;
-        Ok(accounts.recorded()?)
+        // Soon it is the only one.
+        let (copy, recorded) = (self.checkpointed(&self.rebuilt)?, accounts.recorded()?);
+        copy.at_home()?;
+        ensure!(copy.recorded()? == recorded, "{} holds something else than was copied there", self.rebuilt);
+        Ok(recorded)
     }
 
     /// From there to the checkpoints, which have as many partitions; returns what is in these then.
@@ -112,6 +125,23 @@ impl Rebuild {
         Ok(accounts.recorded()?)
     }
 
+    /// The ends of a partition, once everything in it is decided: what is committed may be there before its marker, and who
+    /// stopped at the last stable offset would miss it.
+    fn settled(&self, scan: &KafkaScan, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+        let config = self.connection.reader(Isolation::Uncommitted);
+        let all = config.create_with_context::<_, BaseConsumer<Quiet>>(Quiet).context("create consumer")?;
+        let (_, end) = watermarks(&all, topic, partition, CALL_TIMEOUT)?;
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let (low, stable) = scan.ends(partition, CALL_TIMEOUT)?;
+            if stable >= end {
+                return Ok((low, stable));
+            }
+            ensure!(Instant::now() < deadline, "a transaction on {topic} {partition} stays open");
+            std::thread::sleep(SETTLED_POLL);
+        }
+    }
+
     fn checkpointed(&self, topic: &str) -> anyhow::Result<Checkpointed> {
         let mut accounts = Checkpointed::new(self.partitions(topic)?);
         self.each(topic, &mut |record| accounts.read(record).map_err(Into::into))?;
@@ -130,7 +160,7 @@ impl Rebuild {
     ) -> anyhow::Result<()> {
         let scan = KafkaScan::open(&self.connection, topic.to_owned())?;
         for partition in 0..self.partitions(topic)? {
-            let range = scan.ends(partition, CALL_TIMEOUT)?;
+            let range = self.settled(&scan, topic, partition)?;
             let mut failed = Ok(());
             scan.range(partition, range, PARTITION_TIMEOUT, &mut |record| {
                 if failed.is_ok() {
@@ -142,9 +172,4 @@ impl Rebuild {
         }
         Ok(())
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

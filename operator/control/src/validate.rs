@@ -167,7 +167,8 @@ impl ValidatedPipeline {
         for stage in Component::STAGES {
             let replicas = match mode {
                 AutoscalingMode::Native => decided.get(stage.as_str()).map(|scaling| scaling.replicas),
-                AutoscalingMode::External => live(stage),
+                // None was ours, in a wipe.
+                AutoscalingMode::External => live(stage).map(|replicas| replicas.max(1)),
                 AutoscalingMode::Recommend => None,
             };
             if let (Some(replicas), Some(workload)) = (replicas, self.workloads.get_mut(&stage)) {

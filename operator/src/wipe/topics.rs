@@ -51,11 +51,16 @@ impl Wipe<'_> {
         Some((topic, desired))
     }
 
-    /// A topic for the accounts, as the checkpoints will be.
-    pub(super) async fn make_room(&self, inventory: &WipeInventory) -> Result<(), BrokerError> {
-        let Some((_, desired)) = self.confirmed(TopicName::Checkpoints, inventory) else { return Ok(()) };
+    /// A topic for the accounts, as the checkpoints will be; false while one of another wipe is in its place.
+    pub(super) async fn make_room(&self, inventory: &WipeInventory) -> Result<bool, BrokerError> {
+        let Some((_, desired)) = self.confirmed(TopicName::Checkpoints, inventory) else { return Ok(false) };
         let topic = self.rebuilt_topic();
-        self.ask(move |broker| create(broker, &topic, &desired)).await
+        let make = move |broker: &dyn Broker| match broker.topics(&topic)?.get(&topic) {
+            Some(found) if found.partitions == desired.partitions => Ok(true),
+            Some(_) => broker.delete_topic(&topic).map(|()| false),
+            None => create(broker, &topic, &desired).map(|()| true),
+        };
+        self.ask(make).await
     }
 
     fn rebuilt_topic(&self) -> String {

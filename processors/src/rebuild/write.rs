@@ -41,11 +41,16 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn open(connection: &Connection, topic: &str, partitions: i32) -> anyhow::Result<Self> {
         let lost = Arc::<AtomicBool>::default();
-        let producer = connection
+        let producer: BaseProducer<Lost> = connection
             .producer()
             .set("linger.ms", "20")
+            // One transaction, and one writer at a time: an earlier Job that is still alive writes nothing any more.
+            .set("transactional.id", format!("{topic}-rebuild"))
+            .set("transaction.timeout.ms", "900000") // what a broker allows at most
             .create_with_context(Lost(Arc::clone(&lost)))
             .context("create producer")?;
+        producer.init_transactions(CLOSE_TIMEOUT).context("fence earlier writers")?;
+        producer.begin_transaction().context("begin")?;
         Ok(Self { producer, topic: topic.to_owned(), partitions, lost })
     }
 
@@ -69,6 +74,6 @@ impl Writer {
     pub(super) fn close(self) -> anyhow::Result<()> {
         self.producer.flush(CLOSE_TIMEOUT).with_context(|| format!("write {}", self.topic))?;
         ensure!(!self.lost.load(Ordering::Relaxed), "{} did not take every record", self.topic);
-        Ok(())
+        self.producer.commit_transaction(CLOSE_TIMEOUT).with_context(|| format!("commit {}", self.topic))
     }
 }
