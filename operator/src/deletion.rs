@@ -4,13 +4,13 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use kpay_control::names::TOPICS_FINALIZER;
 use kpay_control::validate::topic_prefix;
 use kpay_crds::{DeletionPolicy, PaymentPipeline};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use kube::runtime::controller::Action;
 use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::finalizer::{self, is_kept_by};
 use crate::observe::observe;
 use crate::pods::is_live;
 use crate::reconcile::SOON;
@@ -18,7 +18,7 @@ use crate::topics;
 
 /// Deletion: Kubernetes collects what is owned; topics go only when the user wants that, after the pods.
 pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Action, Error> {
-    if !resource.finalizers().iter().any(|finalizer| finalizer == TOPICS_FINALIZER) {
+    if !is_kept_by(resource, TOPICS_FINALIZER) {
         return Ok(Action::await_change());
     }
     let namespace = resource.namespace().unwrap_or_default();
@@ -30,7 +30,7 @@ pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Acti
         let prefix = topic_prefix(&namespace, &name, &resource.spec);
         topics::delete(&context.brokers, &resource.spec.kafka.bootstrap_servers, &prefix).await?;
     }
-    set_finalizers(resource, false, context).await?;
+    finalizer::set(resource, TOPICS_FINALIZER, false, context).await?;
     context.memory.lock().remove(&resource.uid().unwrap_or_default());
     Ok(Action::await_change())
 }
@@ -55,25 +55,9 @@ async fn stop_pods(client: &Client, namespace: &str, name: &str) -> Result<bool,
 /// True when it wrote: the next reconcile goes on with the new version.
 pub async fn keep_finalizer(resource: &PaymentPipeline, context: &Context) -> Result<bool, Error> {
     let wanted = resource.spec.topics.deletion_policy == DeletionPolicy::Delete;
-    let present = resource.finalizers().iter().any(|finalizer| finalizer == TOPICS_FINALIZER);
+    let present = is_kept_by(resource, TOPICS_FINALIZER);
     if wanted != present {
-        set_finalizers(resource, wanted, context).await?;
+        finalizer::set(resource, TOPICS_FINALIZER, wanted, context).await?;
     }
     Ok(wanted != present)
-}
-
-async fn set_finalizers(resource: &PaymentPipeline, with: bool, context: &Context) -> Result<(), Error> {
-    let mut finalizers = resource.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != TOPICS_FINALIZER);
-    if with {
-        finalizers.push(TOPICS_FINALIZER.to_owned());
-    }
-    let version: Value = resource.metadata.resource_version.clone().into();
-    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-    context
-        .api(resource)
-        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(Error::api("patch", "PaymentPipeline"))?;
-    Ok(())
 }

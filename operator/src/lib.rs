@@ -13,6 +13,7 @@ pub mod departures;
 pub mod error;
 pub mod events;
 pub mod evidence;
+pub mod finalizer;
 pub mod jobs;
 pub mod load;
 pub mod metrics;

@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use self::accounts::Ended;
 use crate::context::Context;
 use crate::error::Error;
+use crate::finalizer::{self, is_kept_by};
 use crate::pods::is_of;
 use crate::reconcile::SOON;
 use crate::upgrade;
@@ -89,7 +90,7 @@ pub async fn leave(operation: &PipelineOperation, context: &Context) -> Result<O
     if !over && operation.metadata.deletion_timestamp.is_none() {
         return Ok(None);
     }
-    if !operation.finalizers().iter().any(|finalizer| finalizer == WIPE_FINALIZER) {
+    if !is_kept_by(operation, WIPE_FINALIZER) {
         return Ok(Some(Action::await_change()));
     }
     if !over && !is_safe(&status) {
@@ -115,24 +116,8 @@ pub async fn leave(operation: &PipelineOperation, context: &Context) -> Result<O
             _ => {}
         }
     }
-    set_finalizer(operation, false, context).await?;
+    finalizer::set(operation, WIPE_FINALIZER, false, context).await?;
     Ok(Some(Action::requeue(SOON)))
-}
-
-async fn set_finalizer(operation: &PipelineOperation, with: bool, context: &Context) -> Result<(), Error> {
-    let mut finalizers = operation.finalizers().to_vec();
-    finalizers.retain(|finalizer| finalizer != WIPE_FINALIZER);
-    if with {
-        finalizers.push(WIPE_FINALIZER.to_owned());
-    }
-    let version: Value = operation.metadata.resource_version.clone().into();
-    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
-    let namespace = operation.namespace().unwrap_or_default();
-    Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace)
-        .patch(&operation.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(Error::api("patch", "PipelineOperation"))?;
-    Ok(())
 }
 
 impl Wipe<'_> {
@@ -157,8 +142,8 @@ impl Wipe<'_> {
                  confirm what it lists"
             )));
         }
-        if !self.operation.finalizers().iter().any(|finalizer| finalizer == WIPE_FINALIZER) {
-            set_finalizer(self.operation, true, self.context).await?;
+        if !is_kept_by(self.operation, WIPE_FINALIZER) {
+            finalizer::set(self.operation, WIPE_FINALIZER, true, self.context).await?;
             return Ok(Step::Waits("has begun".to_owned()));
         }
         Ok(Step::Wipes(Box::new(begin(inventory, confirmation, &now()))))

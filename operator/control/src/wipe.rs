@@ -69,8 +69,8 @@ pub fn inventory(
     pipeline: &ValidatedPipeline,
     actual: &BTreeMap<String, TopicState>,
 ) -> Result<WipeInventory, WipeRefusal> {
-    let refused = plan(pipeline, actual).refusals.into_iter();
-    if let Some(refusal) = { refused }.find(|refusal| !matches!(refusal, TopicRefusal::NeedsWipe { .. })) {
+    let mut refused = plan(pipeline, actual).refusals.into_iter();
+    if let Some(refusal) = refused.find(|refusal| !matches!(refusal, TopicRefusal::NeedsWipe { .. })) {
         return Err(WipeRefusal::Refused(refusal));
     }
     let account = group(&pipeline.topic_prefix, Component::Account);
