@@ -9,6 +9,7 @@ use kpay_control::autoscale::Offsets;
 use kpay_control::drain::Progress;
 use kpay_control::start::Ends;
 use kpay_control::topics::TopicState;
+use kpay_control::validate::DesiredTopic;
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
 use kpay_kafka::error::KafkaError;
@@ -31,16 +32,10 @@ pub enum BrokerError {
 
 /// One Kafka cluster, as an administrator sees it.
 pub trait Broker: Send + Sync {
-    /// All topics with the prefix.
-    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError>;
-    /// Makes a topic; one that exists is no error.
-    fn create_topic(
-        &self,
-        topic: &str,
-        partitions: i32,
-        replication: i32,
-        config: &BTreeMap<String, String>,
-    ) -> Result<(), BrokerError>;
+    /// Those of these topics that there are.
+    fn topics(&self, names: &[String]) -> Result<BTreeMap<String, TopicState>, BrokerError>;
+    /// Makes topics; one that exists is no error.
+    fn create_topics(&self, topics: &[(String, DesiredTopic)]) -> Result<(), BrokerError>;
     /// Gives a topic more partitions, so that it has so many.
     fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError>;
     /// Sets some settings and leaves the others.
@@ -87,23 +82,23 @@ impl Brokers for Kafka {
 }
 
 impl Broker for Admin {
-    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError> {
+    fn topics(&self, names: &[String]) -> Result<BTreeMap<String, TopicState>, BrokerError> {
         let state = |s: kpay_kafka::admin::TopicState| TopicState {
             partitions: s.partitions,
             replication: s.replication,
             config: s.config,
         };
-        Ok(Admin::topics(self, prefix)?.into_iter().map(|(name, found)| (name, state(found))).collect())
+        Ok(self.describe(names)?.into_iter().map(|(name, found)| (name, state(found))).collect())
     }
 
-    fn create_topic(
-        &self,
-        topic: &str,
-        partitions: i32,
-        replication: i32,
-        config: &BTreeMap<String, String>,
-    ) -> Result<(), BrokerError> {
-        Ok(Admin::create_topic(self, topic, partitions, replication, config)?)
+    fn create_topics(&self, topics: &[(String, DesiredTopic)]) -> Result<(), BrokerError> {
+        let state = |desired: &DesiredTopic| kpay_kafka::admin::TopicState {
+            partitions: desired.partitions,
+            replication: desired.replication,
+            config: desired.config.clone(),
+        };
+        let topics = topics.iter().map(|(name, desired)| (name.clone(), state(desired))).collect();
+        Ok(Admin::create_topics(self, &topics)?)
     }
 
     fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {

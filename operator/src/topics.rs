@@ -168,20 +168,23 @@ fn keep_blocking(
     pipeline: &ValidatedPipeline,
     first: bool,
 ) -> Result<TopicsPass, BrokerError> {
-    let mut actual = broker.topics(&pipeline.topic_prefix)?;
+    let names = TopicName::ALL.map(|topic| pipeline.topic(topic));
+    let mut actual = broker.topics(&names)?;
     // While a wipe is at them they are its own.
     let wiped = pipeline.wipe == Some(Mark::Stop);
     let plan = if wiped { TopicPlan::default() } else { plan(pipeline, &actual) };
+    let mut missing = Vec::new();
     for change in &plan.changes {
         match change {
-            TopicChange::Create { topic, desired } => {
-                broker.create_topic(topic, desired.partitions, desired.replication, &desired.config)?;
-            }
+            TopicChange::Create { topic, desired } => missing.push((topic.clone(), desired.clone())),
             TopicChange::Alter { topic, set } => broker.alter_config(topic, set)?,
         }
     }
+    if !missing.is_empty() {
+        broker.create_topics(&missing)?;
+    }
     if !plan.changes.is_empty() {
-        actual = broker.topics(&pipeline.topic_prefix)?;
+        actual = broker.topics(&names)?;
     }
     let missing: Vec<&str> = TopicName::ALL
         .into_iter()

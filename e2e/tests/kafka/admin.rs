@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use kpay::names::StageName;
 use kpay_e2e::load;
+use kpay_kafka::admin::TopicState;
 use kpay_kafka::group::owners;
 use rdkafka::consumer::BaseConsumer;
 
@@ -45,6 +46,32 @@ fn a_changed_setting_of_a_topic_leaves_the_others_alone() -> anyhow::Result<()> 
     admin.create_topic(topic, 2, 1, &settings(&[]))?;
     admin.delete_topic(topic)?;
     admin.delete_topic(topic)?;
+    Ok(())
+}
+
+#[test]
+fn topics_are_made_by_one_call_and_described_by_their_names_alone() -> anyhow::Result<()> {
+    let broker = broker()?;
+    let _turn = turn();
+    let admin = broker.admin()?;
+    let state = |partitions, config| TopicState { partitions, replication: 1, config };
+    let two: BTreeMap<String, TopicState> = [
+        ("described.a".to_owned(), state(1, settings(&[]))),
+        ("described.b".to_owned(), state(3, settings(&[("retention.ms", "3600000")]))),
+    ]
+    .into();
+    admin.create_topics(&two)?;
+    // One is there already, and the other begins with the name of one.
+    let more = [("described.a", 5), ("described.ab", 1)];
+    let more = more.map(|(name, partitions)| (name.to_owned(), state(partitions, settings(&[]))));
+    admin.create_topics(&more.into())?;
+    let asked = ["described.a", "described.b", "described.nothing"].map(str::to_owned);
+    let deadline = Instant::now() + WITHIN;
+    while admin.topics("described.")?.len() < 3 || admin.describe(&asked)? != two {
+        let (all, found) = (admin.topics("described.")?, admin.describe(&asked)?);
+        anyhow::ensure!(Instant::now() < deadline, "{all:?}, {found:?}");
+    }
+    assert_eq!(admin.describe(&[])?, BTreeMap::new());
     Ok(())
 }
 

@@ -16,8 +16,8 @@ impl Wipe<'_> {
     pub(super) async fn inventory(
         &self,
     ) -> Result<Result<(WipeInventory, String), WipeRefusal>, BrokerError> {
-        let prefix = self.pipeline.topic_prefix.clone();
-        let actual = self.ask(move |broker| broker.topics(&prefix)).await?;
+        let names = TopicName::ALL.map(|topic| self.pipeline.topic(topic));
+        let actual = self.ask(move |broker| broker.topics(&names)).await?;
         let uid = self.resource.uid().unwrap_or_default();
         Ok(inventory(&self.pipeline, &actual).map(|found| {
             let stands_for = confirmation(&uid, &found);
@@ -55,10 +55,10 @@ impl Wipe<'_> {
     pub(super) async fn make_room(&self, inventory: &WipeInventory) -> Result<bool, BrokerError> {
         let Some((_, desired)) = self.confirmed(TopicName::Checkpoints, inventory) else { return Ok(false) };
         let topic = self.rebuilt_topic();
-        let make = move |broker: &dyn Broker| match broker.topics(&topic)?.get(&topic) {
+        let make = move |broker: &dyn Broker| match broker.topics(std::slice::from_ref(&topic))?.get(&topic) {
             Some(found) if found.partitions == desired.partitions => Ok(true),
             Some(_) => broker.delete_topic(&topic).map(|()| false),
-            None => create(broker, &topic, &desired).map(|()| true),
+            None => broker.create_topics(&[(topic, desired)]).map(|()| true),
         };
         self.ask(make).await
     }
@@ -75,10 +75,8 @@ impl Wipe<'_> {
     /// Through when none of the derived topics is there.
     pub(super) async fn delete_derived(&self) -> Look {
         let derived = DERIVED.map(|topic| self.pipeline.topic(topic));
-        let prefix = self.pipeline.topic_prefix.clone();
         let delete = move |broker: &dyn Broker| {
-            let actual = broker.topics(&prefix)?;
-            let left: Vec<String> = derived.into_iter().filter(|topic| actual.contains_key(topic)).collect();
+            let left: Vec<String> = broker.topics(&derived)?.into_keys().collect();
             left.iter().try_for_each(|topic| broker.delete_topic(topic))?;
             Ok(left)
         };
@@ -95,20 +93,21 @@ impl Wipe<'_> {
         let derived: Vec<(String, DesiredTopic)> = DERIVED.into_iter().filter_map(wanted).collect();
         // One that was not to grow has enough, whatever the spec says by now.
         let ledger = wanted(TopicName::Ledger).filter(|(topic, _)| !inventory.kept.contains(topic));
-        let prefix = self.pipeline.topic_prefix.clone();
-        let (group, input) = (group(&prefix, Component::Account), self.pipeline.topic(TopicName::Inflight));
+        let names = TopicName::ALL.map(|topic| self.pipeline.topic(topic));
+        let group = group(&self.pipeline.topic_prefix, Component::Account);
+        let input = self.pipeline.topic(TopicName::Inflight);
         let create = move |broker: &dyn Broker| {
-            derived.iter().try_for_each(|(topic, desired)| create(broker, topic, desired))?;
+            broker.create_topics(&derived)?;
             let has = |actual: &BTreeMap<_, kpay_control::topics::TopicState>, topic: &String| {
                 actual.get(topic).map_or(0, |state| state.partitions)
             };
-            let actual = broker.topics(&prefix)?;
+            let actual = broker.topics(&names)?;
             if let Some((topic, desired)) = &ledger
                 && has(&actual, topic) < desired.partitions
             {
                 broker.create_partitions(topic, desired.partitions)?;
             }
-            let actual = broker.topics(&prefix)?;
+            let actual = broker.topics(&names)?;
             let made = |(topic, desired): &(String, DesiredTopic)| has(&actual, topic) == desired.partitions;
             let grown = |(topic, desired): &(String, DesiredTopic)| has(&actual, topic) >= desired.partitions;
             if !derived.iter().all(made) || !ledger.iter().all(grown) {
@@ -131,8 +130,4 @@ impl Wipe<'_> {
     ) -> Result<T, BrokerError> {
         blocking(&self.context.brokers, &self.pipeline.bootstrap_servers, call).await
     }
-}
-
-fn create(broker: &dyn Broker, topic: &str, desired: &DesiredTopic) -> Result<(), BrokerError> {
-    broker.create_topic(topic, desired.partitions, desired.replication, &desired.config)
 }

@@ -65,11 +65,11 @@ impl Admin {
             };
             topics.insert(topic.name().to_owned(), state);
         }
-        self.describe(&mut topics)?;
+        self.settings(&mut topics)?;
         Ok(topics)
     }
 
-    fn describe(&self, topics: &mut BTreeMap<String, TopicState>) -> Result<(), KafkaError> {
+    fn settings(&self, topics: &mut BTreeMap<String, TopicState>) -> Result<(), KafkaError> {
         if topics.is_empty() {
             return Ok(());
         }
@@ -87,6 +87,40 @@ impl Admin {
         Ok(())
     }
 
+    /// Those of these topics that there are, with their own settings. Costs what it asks for, however many others the
+    /// cluster has.
+    pub fn describe(&self, names: &[String]) -> Result<BTreeMap<String, TopicState>, KafkaError> {
+        let mut topics = BTreeMap::new();
+        if names.is_empty() {
+            return Ok(topics);
+        }
+        for (name, found) in ffi::describe_topics(self.client.inner(), names, self.timeout)? {
+            match found {
+                Ok((partitions, replication)) => {
+                    topics.insert(name, TopicState { partitions, replication, config: BTreeMap::new() });
+                }
+                Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
+                Err(code) => return Err(topic_error("describe", &name, code)),
+            }
+        }
+        self.settings(&mut topics)?;
+        Ok(topics)
+    }
+
+    /// Creates topics as they are described, by one call; one that exists already is no error.
+    pub fn create_topics(&self, topics: &BTreeMap<String, TopicState>) -> Result<(), KafkaError> {
+        let new: Vec<NewTopic<'_>> = topics.iter().map(|(name, state)| new_topic(name, state)).collect();
+        let results = block_on(self.client.create_topics(&new, &self.options()))
+            .map_err(KafkaError::call("create topics"))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(topic_error("create", &topic, code)),
+            }
+        }
+        Ok(())
+    }
+
     /// Creates one topic; one that exists already is no error.
     pub fn create_topic(
         &self,
@@ -95,19 +129,8 @@ impl Admin {
         replication: i32,
         config: &BTreeMap<String, String>,
     ) -> Result<(), KafkaError> {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
-        for (key, value) in config {
-            topic = topic.set(key, value);
-        }
-        let results = block_on(self.client.create_topics([&topic], &self.options()))
-            .map_err(KafkaError::call("create topic"))?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, code)) => return Err(topic_error("create", &topic, code)),
-            }
-        }
-        Ok(())
+        let state = TopicState { partitions, replication, config: config.clone() };
+        self.create_topics(&[(name.to_owned(), state)].into())
     }
 
     /// Gives a topic more partitions, so that it has `partitions`; the broker refuses fewer than there are.
@@ -159,6 +182,11 @@ impl Admin {
             _ => Err(topic_error("find", topic, RDKafkaErrorCode::UnknownTopicOrPartition)),
         }
     }
+}
+
+fn new_topic<'a>(name: &'a str, state: &'a TopicState) -> NewTopic<'a> {
+    let topic = NewTopic::new(name, state.partitions, TopicReplication::Fixed(state.replication));
+    state.config.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
 }
 
 fn topic_error(call: &'static str, topic: &str, code: RDKafkaErrorCode) -> KafkaError {

@@ -108,26 +108,107 @@ pub fn alter_topic_config<C: ClientContext>(
                 return Err(KafkaError::Topic { call: CALL, topic: topic.to_owned(), code, detail });
             }
         }
-        let queue = sys::rd_kafka_queue_new(client.native_ptr());
-        sys::rd_kafka_IncrementalAlterConfigs(
-            client.native_ptr(),
-            &raw mut resource,
-            1,
-            std::ptr::null(),
-            queue,
-        );
-        let event = sys::rd_kafka_queue_poll(queue, millis(timeout));
-        let answer = if event.is_null() {
-            Err(KafkaError::TimedOut { call: CALL, timeout_ms: timeout.as_millis() })
-        } else {
-            alter_result(event, topic)
-        };
-        if !event.is_null() {
-            sys::rd_kafka_event_destroy(event);
-        }
-        sys::rd_kafka_queue_destroy(queue);
+        let answer = answer(client, CALL, timeout, |queue| {
+            sys::rd_kafka_IncrementalAlterConfigs(
+                client.native_ptr(),
+                &raw mut resource,
+                1,
+                std::ptr::null(),
+                queue,
+            );
+        });
         sys::rd_kafka_ConfigResource_destroy(resource);
-        answer
+        alter_result(answer?.0, topic)
+    }
+}
+
+/// The answer of an administrator's call; freed when dropped.
+struct Answer(*mut sys::rd_kafka_event_t);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // SAFETY: ours since the queue gave it, and not null.
+        unsafe { sys::rd_kafka_event_destroy(self.0) }
+    }
+}
+
+/// Makes a call that answers by a queue, and waits for the answer.
+fn answer<C: ClientContext>(
+    client: &Client<C>,
+    call: &'static str,
+    timeout: Duration,
+    ask: impl FnOnce(*mut sys::rd_kafka_queue_t),
+) -> Result<Answer, KafkaError> {
+    // SAFETY: the native handle lives as long as `client`; the queue is ours until the destroy below.
+    let event = unsafe {
+        let queue = sys::rd_kafka_queue_new(client.native_ptr());
+        ask(queue);
+        let event = sys::rd_kafka_queue_poll(queue, millis(timeout));
+        sys::rd_kafka_queue_destroy(queue);
+        event
+    };
+    if event.is_null() {
+        return Err(KafkaError::TimedOut { call, timeout_ms: timeout.as_millis() });
+    }
+    Ok(Answer(event))
+}
+
+/// What a cluster says of a topic: partitions, and copies of the first one.
+pub type TopicFound = Result<(i32, i32), RDKafkaErrorCode>;
+
+/// What the cluster says of these topics; of each that is not there, an error of its own.
+pub fn describe_topics<C: ClientContext>(
+    client: &Client<C>,
+    names: &[String],
+    timeout: Duration,
+) -> Result<Vec<(String, TopicFound)>, KafkaError> {
+    const CALL: &str = "describe topics";
+    let nul = |name: &String| CString::new(name.as_str()).map_err(|_| KafkaError::Nul(name.clone()));
+    let names: Vec<CString> = names.iter().map(nul).collect::<Result<_, _>>()?;
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: librdkafka copies the names; the collection is ours until the destroy below.
+    let answer = unsafe {
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let answer = answer(client, CALL, timeout, |queue| {
+            sys::rd_kafka_DescribeTopics(client.native_ptr(), topics, std::ptr::null(), queue);
+        });
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        answer?
+    };
+    // SAFETY: all that is read is borrowed from the event, which lives until the end of this function.
+    unsafe {
+        let code = sys::rd_kafka_event_error(answer.0);
+        let result = sys::rd_kafka_event_DescribeTopics_result(answer.0);
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || result.is_null() {
+            let detail = text(sys::rd_kafka_event_error_string(answer.0)).unwrap_or_default();
+            return Err(KafkaError::Refused { call: CALL, detail });
+        }
+        let mut count = 0_usize;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        Ok((0..count).map(|index| topic_found(*topics.add(index))).collect())
+    }
+}
+
+/// One topic of an answer.
+///
+/// # Safety
+/// `topic` must be a topic of an answer that lives.
+unsafe fn topic_found(topic: *const sys::rd_kafka_TopicDescription_t) -> (String, TopicFound) {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    // SAFETY: by the contract of this function; a topic without an error has its partitions.
+    unsafe {
+        let name = text(sys::rd_kafka_TopicDescription_name(topic)).unwrap_or_default();
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        let code: RDKafkaErrorCode = sys::rd_kafka_error_code(error).into();
+        if code != RDKafkaErrorCode::NoError {
+            return (name, Err(code));
+        }
+        let (mut partitions, mut copies) = (0_usize, 0_usize);
+        let found = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        if partitions > 0 {
+            sys::rd_kafka_TopicPartitionInfo_replicas(*found, &raw mut copies);
+        }
+        (name, Ok((count(partitions), count(copies))))
     }
 }
 

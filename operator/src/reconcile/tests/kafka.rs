@@ -7,6 +7,7 @@ use kpay_control::autoscale::Offsets;
 use kpay_control::drain::Progress;
 use kpay_control::start::Ends;
 use kpay_control::topics::TopicState;
+use kpay_control::validate::DesiredTopic;
 use parking_lot::Mutex;
 
 use super::faults::{Fate, Interposer};
@@ -61,20 +62,18 @@ impl Seen {
 }
 
 impl Broker for Arc<Seen> {
-    fn topics(&self, prefix: &str) -> Result<BTreeMap<String, TopicState>, BrokerError> {
+    fn topics(&self, names: &[String]) -> Result<BTreeMap<String, TopicState>, BrokerError> {
         let found = self.kafka.topics.lock();
-        Ok(found.iter().filter(|(n, _)| n.starts_with(prefix)).map(|(n, s)| (n.clone(), s.clone())).collect())
+        Ok(names.iter().filter_map(|name| Some((name.clone(), found.get(name)?.clone()))).collect())
     }
-    fn create_topic(
-        &self,
-        topic: &str,
-        partitions: i32,
-        replication: i32,
-        config: &BTreeMap<String, String>,
-    ) -> Result<(), BrokerError> {
-        let state = TopicState { partitions, replication, config: config.clone() };
-        self.write(|kafka| {
-            kafka.topics.lock().entry(topic.to_owned()).or_insert(state);
+    /// Each is a write of its own: a broker may carry out a part.
+    fn create_topics(&self, topics: &[(String, DesiredTopic)]) -> Result<(), BrokerError> {
+        topics.iter().try_for_each(|(topic, desired)| {
+            let DesiredTopic { partitions, replication, config } = desired.clone();
+            self.write(|kafka| {
+                let state = TopicState { partitions, replication, config };
+                kafka.topics.lock().entry(topic.clone()).or_insert(state);
+            })
         })
     }
     fn create_partitions(&self, topic: &str, partitions: i32) -> Result<(), BrokerError> {
