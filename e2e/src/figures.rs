@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 /// The machine and the build, for the figures' `conditions`.
-pub(crate) fn machine() -> BTreeMap<&'static str, String> {
+pub fn machine() -> BTreeMap<&'static str, String> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let model = read("/proc/cpuinfo");
@@ -21,7 +21,7 @@ pub(crate) fn machine() -> BTreeMap<&'static str, String> {
 }
 
 /// Prints the figures as JSON, and writes them to the file if one was named.
-pub(crate) fn publish(figures: &impl Serialize, file: Option<&Path>) -> anyhow::Result<()> {
+pub fn publish(figures: &impl Serialize, file: Option<&Path>) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(figures)?;
     println!("{json}");
     if let Some(path) = file {

@@ -3,7 +3,9 @@
 
 pub mod auditor;
 pub mod broker;
+pub mod figures;
 pub mod flow;
+pub mod latency;
 pub mod load;
 pub mod local;
 pub mod process;

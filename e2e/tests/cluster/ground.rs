@@ -83,7 +83,7 @@ impl Ground {
 }
 
 /// Puts the fields of `more` into `into`, object by object.
-fn merge(into: &mut Value, more: &Value) {
+pub(crate) fn merge(into: &mut Value, more: &Value) {
     match (into, more) {
         (Value::Object(into), Value::Object(more)) => {
             for (name, value) in more {

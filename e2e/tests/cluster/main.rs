@@ -9,6 +9,8 @@
 mod accounts;
 mod audit;
 mod bad_input;
+mod benchmark;
+mod deletion;
 mod drain;
 mod generator;
 mod ground;

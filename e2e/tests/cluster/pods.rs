@@ -62,7 +62,16 @@ pub(crate) struct Stopped(BTreeMap<&'static str, Pid>);
 
 impl Stopped {
     pub(crate) fn stop(&mut self, world: &World, pod: &'static str) -> anyhow::Result<()> {
-        let process = pod_process(&world.environment_of(pod))?;
+        self.stop_process(&world.environment_of(pod), pod)
+    }
+
+    /// The process that has this in its environment.
+    pub(crate) fn stop_process(
+        &mut self,
+        environment: &[String; 2],
+        pod: &'static str,
+    ) -> anyhow::Result<()> {
+        let process = pod_process(environment)?;
         signal(process, Signal::SIGSTOP)?;
         self.0.insert(pod, process);
         Ok(())

@@ -61,7 +61,7 @@ pub(crate) struct World {
     pub(crate) funded: i128,
     pub(crate) names: Names,
     pub(crate) admin: Admin,
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 /// The API server.

@@ -1,6 +1,7 @@
 //! The test tiers, in the order in which they run: the cheap ones first. A tier fails when its subject is absent; none
 //! passes by testing nothing.
 
+mod bench;
 mod chart;
 mod fuzz;
 mod page;
@@ -16,6 +17,8 @@ use crate::cli::TestArgs;
 use crate::deploy::{self, Target};
 use crate::instance::{GATEWAY, Instance};
 use crate::{images, packages, process, steps, tools, up};
+
+pub(crate) use self::bench::bench;
 
 /// What a tier is given: the testbed that it may bring up, and the words after `--`.
 struct Context<'a> {
@@ -111,16 +114,16 @@ fn report(results: &[(&Tier, Duration, Result<String>)]) -> ExitCode {
     if failed == 0 && !process::interrupted() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn cargo(context: &Context, args: &[&str]) -> Command {
+fn cargo(instance: &Instance, args: &[&str]) -> Command {
     let mut command = Command::new("cargo");
-    command.current_dir(&context.instance.repo).args(args);
+    command.current_dir(&instance.repo).args(args);
     command
 }
 
 /// The tests of one target. The whole workspace is named each time: cargo chooses the dependencies' features by what is
 /// named, and each other choice would compile all of them once more.
-fn test_target(context: &Context, target: &str) -> Command {
-    cargo(context, &["test", "--locked", "--workspace", "--test", target])
+fn test_target(instance: &Instance, target: &str) -> Command {
+    cargo(instance, &["test", "--locked", "--workspace", "--test", target])
 }
 
 /// Builds a program that tests start, which cargo does not know, and returns its path. A test target is named too, for
@@ -134,17 +137,17 @@ pub(crate) fn program(instance: &Instance, name: &str) -> Result<PathBuf> {
 }
 
 fn fmt(context: &Context) -> Result<String> {
-    process::run(&mut cargo(context, &["fmt", "--all", "--check"]))?;
+    process::run(&mut cargo(context.instance, &["fmt", "--all", "--check"]))?;
     Ok(String::new())
 }
 
 fn clippy(context: &Context) -> Result<String> {
     process::run(&mut cargo(
-        context,
+        context.instance,
         &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     ))?;
     // `--all-targets` leaves out the tests that a plain `cargo test` does.
-    let mut tiers = cargo(context, &["clippy", "--workspace", "--locked"]);
+    let mut tiers = cargo(context.instance, &["clippy", "--workspace", "--locked"]);
     tiers.args(["local", "kafka", "cluster", "seeds"].iter().flat_map(|target| ["--test", target]));
     process::run(tiers.args(["--", "-D", "warnings"]))?;
     Ok(String::new())
@@ -168,35 +171,43 @@ fn generated(context: &Context) -> Result<String> {
 }
 
 fn unit(context: &Context) -> Result<String> {
-    tests(cargo(context, &["test", "--locked", "--workspace", "--"]).args(&context.args.args))
+    tests(cargo(context.instance, &["test", "--locked", "--workspace", "--"]).args(&context.args.args))
 }
 
 /// Tells its speed, so its output is shown.
 fn simulation(context: &Context) -> Result<String> {
-    tests(test_target(context, "seeds").args(["--", "--nocapture"]).args(&context.args.args))
+    tests(test_target(context.instance, "seeds").args(["--", "--nocapture"]).args(&context.args.args))
 }
 
 fn local(context: &Context) -> Result<String> {
     program(context.instance, "kpay")?;
-    tests(test_target(context, "local").arg("--").args(&context.args.args))
+    tests(test_target(context.instance, "local").arg("--").args(&context.args.args))
 }
 
 fn kafka(context: &Context) -> Result<String> {
     tools::kafka(context.instance)?;
     program(context.instance, "kpay")?;
-    let mut command = test_target(context, "kafka");
+    let mut command = test_target(context.instance, "kafka");
     command.env("KPAY_KAFKA_LIBS", context.instance.kafka_libs());
     tests(command.arg("--").args(&context.args.args))
 }
 
-/// A testbed of its own with fresh state; it goes down whatever happens, also on Ctrl-C.
 fn cluster(context: &Context) -> Result<String> {
-    ensure!(packages::root(), "the cluster tier needs root: it makes a network namespace");
-    let instance = context.instance.sibling("test")?;
+    on_fresh_cluster(context.instance, context.args.keep, |instance| on_cluster(context, instance))
+}
+
+/// Does something on a testbed of its own with fresh state; it goes down whatever happens, also on Ctrl-C.
+fn on_fresh_cluster<T>(
+    instance: &Instance,
+    keep: bool,
+    work: impl FnOnce(&Instance) -> Result<T>,
+) -> Result<T> {
+    ensure!(packages::root(), "a cluster needs root: it makes a network namespace");
+    let instance = instance.sibling("test")?;
     process::despite_interrupt(|| up::host_down(&instance))
         .context("cannot remove the last one's leftovers")?;
-    let result = on_cluster(context, &instance);
-    if result.is_err() && context.args.keep && !process::interrupted() {
+    let result = work(&instance);
+    if result.is_err() && keep && !process::interrupted() {
         steps::note("left up: cargo xtask --name test shell -- bash; then cargo xtask --name test down");
         return result;
     }
@@ -209,16 +220,10 @@ fn cluster(context: &Context) -> Result<String> {
 }
 
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
-    up::host_cluster(instance)?;
-    let images = up::host_images(instance, None)?;
-    up::host_variants(instance, &["none", "crash", "slow", "reject", "letters"])?;
-    let target = Target::inside(instance);
-    steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
+    let (images, target) = deployed(instance, &["none", "crash", "slow", "reject", "letters"])?;
     steps::step("helm test", || release::test(instance, &target))?;
     guarded()?;
-    // The namespace has no way out, so what cargo fetches and compiles is had before.
-    program(context.instance, "kpay")?;
-    process::run(test_target(context, "cluster").arg("--no-run"))?;
+    compile_cluster_tests(context.instance)?;
     let proven = tests(on_cluster_tests(instance, &images).args(&context.args.args))?;
     // What looks at the whole run, when it was whole.
     if context.args.args.is_empty() {
@@ -227,6 +232,22 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     }
     guarded()?;
     Ok(proven)
+}
+
+/// A cluster with the operator, and with these releases to upgrade to.
+fn deployed(instance: &Instance, variants: &[&str]) -> Result<([images::Image; 2], Target)> {
+    up::host_cluster(instance)?;
+    let images = up::host_images(instance, None)?;
+    up::host_variants(instance, variants)?;
+    let target = Target::inside(instance);
+    steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
+    Ok((images, target))
+}
+
+/// The namespace has no way out, so what cargo fetches and compiles is had before.
+fn compile_cluster_tests(instance: &Instance) -> Result<()> {
+    program(instance, "kpay")?;
+    process::run(test_target(instance, "cluster").arg("--no-run"))
 }
 
 /// The tests inside the cluster's network; what is added are arguments of their program.
@@ -279,23 +300,6 @@ fn passed_in(line: &str) -> u64 {
 /// Runs seeds of the simulation, in the profile of the tier: what it built serves both.
 pub(crate) fn simulate(instance: &Instance, args: &[String]) -> Result<()> {
     process::run(Command::new(program(instance, "simulate")?).current_dir(&instance.repo).args(args))
-}
-
-/// Runs the benchmark program in release mode, with Kafka's jars at hand.
-pub(crate) fn bench(instance: &Instance, args: &[String]) -> Result<()> {
-    packages::install(instance, packages::BUILD)?;
-    tools::kafka(instance)?;
-    let mut packages = vec![images::PIPELINE.binary, "kpay-e2e"];
-    let of_operator = args.first().is_some_and(|first| first == "operator");
-    if of_operator {
-        tools::build(instance, &["etcd", "kubernetes"])?;
-        packages.push(images::OPERATOR.binary);
-    }
-    let release = images::release(instance, &packages)?;
-    let mut bench = Command::new(release.join("bench"));
-    bench.current_dir(&instance.repo).args(args).env("KPAY_KAFKA_LIBS", instance.kafka_libs());
-    bench.env("KPAY_CLUSTER_BIN", instance.cache.join("bin"));
-    process::run(&mut bench)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
+use kpay_e2e::figures::{machine, publish};
 use kpay_e2e::load;
 use kpay_e2e::local::{Local, fill};
 use kpay_e2e::process::{binary, usage};
@@ -13,7 +14,6 @@ use kpay_e2e::rest::{Rest, as_json};
 use serde::Serialize;
 
 use crate::disk;
-use crate::figures::{machine, publish};
 
 const MANIFEST: &str = include_str!("../../../../manifests/payments.yaml");
 const FUNDING: i64 = 1_000_000_000;

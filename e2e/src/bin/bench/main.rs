@@ -1,7 +1,6 @@
 //! Benchmarks on a real broker, and of `kpay local`. Figures only; nothing here passes or fails by a time.
 
 mod disk;
-mod figures;
 mod local;
 mod operator;
 mod pipeline;

@@ -5,19 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use hdrhistogram::Histogram;
 use kpay::names::{StageName, TopicName};
 use kpay_e2e::broker::Broker;
+use kpay_e2e::figures::{machine, publish};
 use kpay_e2e::flow::Flow;
+use kpay_e2e::latency::{Latency, Load, fly, reader_at_end};
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::process::{Process, Usage, usage};
 use kpay_kafka::config::Isolation;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
-
-use crate::figures::{machine, publish};
 
 const RULES: &str = include_str!("rules.yaml");
 
@@ -65,13 +62,6 @@ struct Figures {
     cpu_seconds_per_million: BTreeMap<&'static str, f64>,
     peak_rss_mib: BTreeMap<&'static str, f64>,
     conditions: BTreeMap<&'static str, String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Latency {
-    p50: f64,
-    p99: f64,
-    p999: f64,
 }
 
 struct Drained {
@@ -228,73 +218,15 @@ fn dir_bytes(data: &Path, prefix: &str) -> anyhow::Result<u64> {
     Ok(bytes)
 }
 
-/// From the call that appends to payment.incoming to the record read from payment.confirmed, `read_committed`.
 fn latency(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<Latency> {
     let warmup = args.rate * args.warmup_seconds;
     let total = warmup + args.rate * args.seconds;
-    let reader = tail(broker, flow, args)?;
-    let (sent, arrivals) = std::sync::mpsc::channel::<(u64, Instant)>();
-    let received = std::thread::scope(|scope| -> anyhow::Result<Vec<(u64, Instant)>> {
-        let receiver = scope.spawn(move || receive(&reader, total));
-        let mut appender = appender(broker, flow, args, args.linger_ms)?;
-        let began = Instant::now();
-        for number in 0..total {
-            let due = began
-                + Duration::from_secs(1) * u32::try_from(number / args.rate)?
-                + Duration::from_secs(1) * u32::try_from(number % args.rate)? / u32::try_from(args.rate)?;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            sent.send((number, Instant::now()))?;
-            appender.append(&load::payment("l", number, args.accounts)?)?;
-        }
-        appender.flush()?;
-        receiver.join().map_err(|_| anyhow::anyhow!("the receiver has panicked"))?
-    })?;
-    drop(sent);
-    let sent: Vec<Instant> = arrivals.into_iter().map(|(_, at)| at).collect();
-    let mut histogram = Histogram::<u64>::new(3)?;
-    for (number, at) in received.into_iter().filter(|(number, _)| *number >= warmup) {
-        let began = sent.get(usize::try_from(number)?).context("a payment that was not sent")?;
-        histogram.record(u64::try_from(at.duration_since(*began).as_micros())?)?;
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let ms = |q: f64| histogram.value_at_quantile(q) as f64 / 1000.0;
-    Ok(Latency { p50: ms(0.5), p99: ms(0.99), p999: ms(0.999) })
-}
-
-/// A reader at the end of payment.confirmed.
-fn tail(broker: &Broker, flow: &Flow, args: &Args) -> anyhow::Result<BaseConsumer> {
-    let mut config = broker.connection("bench").reader(Isolation::Committed);
-    config.set("enable.partition.eof", "false").set("auto.offset.reset", "latest");
-    let reader: BaseConsumer = config.create()?;
-    let topic = flow.names.topic(TopicName::Confirmed);
-    let mut list = TopicPartitionList::new();
-    for partition in 0..args.partitions {
-        let (_, end) = reader.fetch_watermarks(&topic, partition, Duration::from_secs(10))?;
-        list.add_partition_offset(&topic, partition, Offset::Offset(end))?;
-    }
-    reader.assign(&list)?;
-    Ok(reader)
-}
-
-fn receive(reader: &BaseConsumer, total: u64) -> anyhow::Result<Vec<(u64, Instant)>> {
-    let mut received = Vec::new();
-    let mut heard = Instant::now();
-    while u64::try_from(received.len())? < total {
-        match reader.poll(Duration::from_millis(100)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let key = std::str::from_utf8(message.key().unwrap_or_default())?;
-                let number = key.strip_prefix("l-").context("not of this run")?.parse()?;
-                received.push((number, heard));
-            }
-            Some(Err(error)) => eprintln!("{error}"),
-            None if heard.elapsed() > Duration::from_mins(1) => {
-                anyhow::bail!("{} of {total} arrived", received.len());
-            }
-            None => {}
-        }
-    }
-    Ok(received)
+    let confirmed = flow.names.topic(TopicName::Confirmed);
+    let reader = reader_at_end(&broker.connection("bench"), &confirmed, args.partitions)?;
+    let mut appender = appender(broker, flow, args, args.linger_ms)?;
+    let load = Load { run: "l", accounts: args.accounts, rate: args.rate };
+    let flown = fly(&reader, &mut appender, load, |number| number < total)?;
+    flown.latency(&(usize::try_from(warmup)?..usize::try_from(total)?))
 }
 
 fn conditions(args: &Args) -> BTreeMap<&'static str, String> {

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use kpay::names::{StageName, TopicName};
 use kpay_e2e::broker::Broker;
+use kpay_e2e::figures::{machine, publish};
 use kpay_e2e::flow::Flow;
 use kpay_e2e::load::{self, Appender};
 use kpay_e2e::process::{self, usage};
 use serde::Serialize;
-
-use crate::figures::{machine, publish};
 
 /// MiB by stage.
 type Memory = BTreeMap<&'static str, f64>;
