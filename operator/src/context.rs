@@ -69,6 +69,14 @@ impl Context {
         self.remember(resource, |memory| memory.clone())
     }
 
+    /// Forgets what is not there any more; a failure that is being tried again is kept.
+    pub fn forget_gone(&self) {
+        let there = self.probes.uids();
+        let mut memory = self.memory.lock();
+        memory.retain(|uid, of_it| there.contains(uid) || of_it.failures > 0);
+        memory.shrink_to_fit();
+    }
+
     /// The API of the resource's namespace.
     pub fn api(&self, resource: &PaymentPipeline) -> Api<PaymentPipeline> {
         Api::namespaced(self.client.clone(), &resource.namespace().unwrap_or_default())

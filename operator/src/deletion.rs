@@ -1,7 +1,12 @@
 //! The end of a pipeline, and the finalizer that lets its topics go with it. Only I/O.
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use kpay_control::names::TOPICS_FINALIZER;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kpay_control::names::{TOPICS_FINALIZER, WIPE_FINALIZER};
+use kpay_control::status::{Verdict, cannot_go};
 use kpay_control::validate::topic_prefix;
 use kpay_crds::{DeletionPolicy, PaymentPipeline};
 use kube::api::DeleteParams;
@@ -14,10 +19,22 @@ use crate::finalizer::{self, is_kept_by};
 use crate::observe::observe;
 use crate::pods::is_live;
 use crate::reconcile::SOON;
+use crate::record::write_status;
 use crate::topics;
+use crate::wipe;
+
+/// Between two looks at a wipe that keeps its pipeline.
+const AFTER_WIPE: Duration = Duration::from_secs(2);
 
 /// Deletion: Kubernetes collects what is owned; topics go only when the user wants that, after the pods.
 pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Action, Error> {
+    if is_kept_by(resource, WIPE_FINALIZER) {
+        // It lets go when every account is in its topics again, or at once where they go too.
+        if !wipe::goes_on(resource, context).await? {
+            finalizer::set(resource, WIPE_FINALIZER, false, context).await?;
+        }
+        return Ok(Action::requeue(AFTER_WIPE));
+    }
     if !is_kept_by(resource, TOPICS_FINALIZER) {
         return Ok(Action::await_change());
     }
@@ -28,11 +45,27 @@ pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Acti
             return Ok(Action::requeue(SOON));
         }
         let prefix = topic_prefix(&namespace, &name, &resource.spec);
-        topics::delete(&context.brokers, &resource.spec.kafka.bootstrap_servers, &prefix).await?;
+        let servers = &resource.spec.kafka.bootstrap_servers;
+        if let Err(reason) = topics::delete(&context.brokers, servers, &prefix).await {
+            tell(resource, &format!("at {servers}: {reason}"), context).await?;
+            return Err(reason.into());
+        }
     }
     finalizer::set(resource, TOPICS_FINALIZER, false, context).await?;
     context.memory.lock().remove(&resource.uid().unwrap_or_default());
     Ok(Action::await_change())
+}
+
+/// Says in the status why the pipeline is still there.
+async fn tell(resource: &PaymentPipeline, reason: &str, context: &Context) -> Result<(), Error> {
+    let old = resource.status.clone().unwrap_or_default();
+    let why = format!(
+        "its topics go with it (spec.topics.deletionPolicy: Delete) and cannot be deleted {reason}; it is tried again; set \
+         deletionPolicy to Retain to let the pipeline go and leave the topics"
+    );
+    let why = Verdict::new(Some(true), "TopicsNotDeleted", why);
+    let new = cannot_go(&old, why, &Time(Timestamp::now()), resource.metadata.generation);
+    write_status(resource, &old, new, None, context).await
 }
 
 /// Deletes the workloads; true while pods are left.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kpay_control::differ::merge_patch;
-use kpay_control::names::{Component, GATEWAY_PORT, RESTART_ANNOTATION, selector};
+use kpay_control::names::{Component, GATEWAY_PORT, RESTART_ANNOTATION, WIPE_FINALIZER, selector};
 use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order, restart as how_far};
-use kpay_control::wipe::is_safe;
+use kpay_control::wipe::{gone, is_safe};
 use kpay_crds::{
-    OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
+    DeletionPolicy, OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation,
+    PipelineOperationStatus,
 };
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
@@ -21,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::finalizer::is_kept_by;
 use crate::reconcile::SOON;
 use crate::wipe;
 
@@ -52,14 +55,22 @@ pub async fn reconcile(operation: Arc<PipelineOperation>, context: Arc<Context>)
 async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, Error> {
     let namespace = operation.namespace().unwrap_or_default();
     let name = &operation.spec.pipeline;
-    let begun = operation.status.as_ref().is_some_and(|status| status.phase == Some(OperationPhase::Running));
     let pipelines = Api::<PaymentPipeline>::namespaced(context.client.clone(), &namespace);
     let pipeline = pipelines.get_opt(name).await.map_err(Error::api("get", "PaymentPipeline"))?;
-    let Some(pipeline) = pipeline.filter(|found| found.metadata.deletion_timestamp.is_none()) else {
-        let none = format!("there is no PaymentPipeline {name} in this namespace");
-        // What a wipe has copied away is still there, should the pipeline be made again.
-        let waits = !begun || operation.status.as_ref().is_some_and(|status| !is_safe(status));
-        return Ok(if waits { Step::Waits(none) } else { Step::Fails(none) });
+    let status = operation.status.clone().unwrap_or_default();
+    let begun = status.phase == Some(OperationPhase::Running);
+    let none = format!("there is no PaymentPipeline {name} in this namespace");
+    let pipeline = match pipeline {
+        Some(found) if found.metadata.deletion_timestamp.is_none() => found,
+        // Kept until every account is in its topics again.
+        Some(found) if keeps_topics(&found) && is_kept_by(&found, WIPE_FINALIZER) && !is_safe(&status) => {
+            found
+        }
+        _ if !begun => return Ok(Step::Waits(none)),
+        Some(found) if !keeps_topics(&found) => {
+            return Ok(Step::Fails("the pipeline goes with its topics".to_owned()));
+        }
+        _ => return Ok(gone(&status, none, &Time(Timestamp::now()))),
     };
     let operations = Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace);
     let all =
@@ -81,6 +92,10 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
             None => restart(operation, &pipeline, &pipelines).await,
         },
     }
+}
+
+fn keeps_topics(pipeline: &PaymentPipeline) -> bool {
+    pipeline.spec.topics.deletion_policy == DeletionPolicy::Retain
 }
 
 /// What comes before an operation that goes on only while its pipeline is Running.

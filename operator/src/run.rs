@@ -40,7 +40,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     tokio::spawn(serve(listener, probes.clone()));
-    tokio::spawn(give_back_memory());
 
     let mut config = Config::infer().await.context("no way to the API server")?;
     // What fails is tried again by its reconcile, after a delay that holds up no other.
@@ -61,6 +60,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         memory: Mutex::new(HashMap::new()),
         client: client.clone(),
     });
+    tokio::spawn(give_back_memory(Arc::clone(&context)));
     if settings.no_leader_election {
         controller::run(context, &probes, &settings.watch_namespaces, until(stop)).await;
         return Ok(());
@@ -141,11 +141,12 @@ async fn until(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// A client for Kafka lives for one pass and leaves holes in the heap.
-async fn give_back_memory() {
+/// What is remembered of pipelines that are gone goes. A client for Kafka lives for one pass and leaves holes in the heap.
+async fn give_back_memory(context: Arc<Context>) {
     let mut every = tokio::time::interval(GIVE_BACK_EVERY);
     loop {
         every.tick().await;
+        context.forget_gone();
         drop(tokio::task::spawn_blocking(kpay_kafka::ffi::give_back_memory).await); // it does not panic
     }
 }

@@ -1,5 +1,6 @@
 //! Health and metrics over HTTP. Only I/O.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use kpay_crds::PaymentPipeline;
+use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use parking_lot::Mutex;
 
@@ -33,6 +35,12 @@ impl Probes {
     pub fn count(&self) -> u32 {
         let count = self.pipelines.lock().iter().map(Store::len).sum::<usize>();
         u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// Every pipeline that there is.
+    pub fn uids(&self) -> HashSet<String> {
+        let stores = self.pipelines.lock();
+        stores.iter().flat_map(Store::state).filter_map(|pipeline| pipeline.uid()).collect()
     }
 
     /// More pipelines to count by phase.

@@ -110,7 +110,7 @@ pub async fn leave(operation: &PipelineOperation, context: &Context) -> Result<O
                 Wipe { operation, uid, resource, pipeline, context }.take_back().await?;
             }
             // Where Kafka is cannot be told; what was copied there is deleted by the next wipe.
-            Some((resource, Err(_))) if is_marked_by(resource, &uid) => {
+            Some((resource, Err(_))) if is_held_by(resource, &uid) => {
                 write_mark(resource, None, context).await?;
             }
             _ => {}
@@ -153,11 +153,7 @@ impl Wipe<'_> {
         let look = match stage {
             WipeStage::Drain => self.drain().await?,
             WipeStage::Stop => self.stop().await?,
-            WipeStage::Record => match self.record(&so_far.inventory).await? {
-                Ok(look) => look,
-                // Taken back once that is written (`leave`).
-                Err(why) => return Ok(Step::Fails(format!("nothing was deleted: {why}"))),
-            },
+            WipeStage::Record => self.record(&so_far.inventory).await?,
             WipeStage::Delete => self.delete().await?,
             WipeStage::Create => match self.moves().await? {
                 Some(why) => Look::Waits(why),
@@ -166,6 +162,10 @@ impl Wipe<'_> {
             WipeStage::Rebuild => self.rebuild(&so_far).await?,
             WipeStage::Resume => self.resume().await?,
         };
+        if let Look::Fails(why) = look {
+            // Taken back once that is written (`leave`).
+            return Ok(Step::Fails(format!("nothing was deleted: {why}")));
+        }
         Ok(Step::Wipes(Box::new(after(so_far, look, &now()))))
     }
 
@@ -218,7 +218,9 @@ impl Wipe<'_> {
             .filter(|pod| Component::STAGES.into_iter().any(|stage| is_of(pod, stage)))
             .map(ResourceExt::name_any)
             .collect();
-        Ok(if sets.len() < Component::STAGES.len() {
+        // Nobody makes the sets of a pipeline anew that is being deleted.
+        let going = self.resource.metadata.deletion_timestamp.is_some();
+        Ok(if !going && sets.len() < Component::STAGES.len() {
             Some("a StatefulSet of a stage is missing".to_owned())
         } else if let Some(set) = sets.iter().find(to_come) {
             Some(format!("StatefulSet {} is to have no pod", set.name_any()))
@@ -227,19 +229,19 @@ impl Wipe<'_> {
         })
     }
 
-    async fn record(&self, inventory: &WipeInventory) -> Result<Result<Look, String>, Error> {
+    async fn record(&self, inventory: &WipeInventory) -> Result<Look, Error> {
         if let Some(why) = self.moves().await? {
-            return Ok(Err(why));
+            return Ok(Look::Fails(why));
         }
         match self.make_room(inventory).await {
             Ok(true) => {}
-            Ok(false) => return Ok(Ok(Look::Waits("what an earlier wipe has left is deleted".to_owned()))),
-            Err(reason) => return Ok(Ok(Look::Waits(format!("waits for Kafka: {reason}")))),
+            Ok(false) => return Ok(Look::Waits("what an earlier wipe has left is deleted".to_owned())),
+            Err(reason) => return Ok(Look::Waits(format!("waits for Kafka: {reason}"))),
         }
         Ok(match self.run(Task::Record).await? {
-            Ended::Well(accounts) => Ok(Look::Recorded(accounts)),
-            Ended::Not(why) => Ok(Look::Waits(why)),
-            Ended::Badly(why) => Err(why),
+            Ended::Well(accounts) => Look::Recorded(accounts),
+            Ended::Not(why) => Look::Waits(why),
+            Ended::Badly(why) => Look::Fails(why),
         })
     }
 
@@ -272,7 +274,7 @@ impl Wipe<'_> {
     }
 
     async fn resume(&self) -> Result<Look, Error> {
-        if self.is_ours() {
+        if is_held_by(self.resource, &self.uid) {
             if let Err(reason) = self.clear_away().await? {
                 return Ok(Look::Waits(format!("waits for Kafka: {reason}")));
             }
@@ -303,35 +305,53 @@ impl Wipe<'_> {
     /// Tells the pipeline what the wipe asks of it. Whether it was told before, so that whatever it has written since
     /// then was written knowing it.
     async fn mark(&self, mark: Option<Mark>) -> Result<bool, Error> {
-        if mark.map_or_else(|| !self.is_ours(), |mark| self.is_marked(mark)) {
+        if mark.map_or_else(|| !is_held_by(self.resource, &self.uid), |mark| self.is_marked(mark)) {
             return Ok(true);
         }
-        write_mark(self.resource, mark.map(|mark| mark.to_text(&self.uid)), self.context).await?;
+        write_mark(self.resource, mark.map(|mark| (mark, self.uid.as_str())), self.context).await?;
         Ok(false)
     }
 
     fn is_marked(&self, mark: Mark) -> bool {
         self.resource.annotations().get(WIPE_ANNOTATION) == Some(&mark.to_text(&self.uid))
     }
+}
 
-    /// Whether the mark is that of this operation.
-    fn is_ours(&self) -> bool {
-        is_marked_by(self.resource, &self.uid)
+/// Whether a pipeline is held by this operation: by its mark, or by the finalizer alone when somebody took the mark away.
+fn is_held_by(resource: &PaymentPipeline, operation_uid: &str) -> bool {
+    match resource.annotations().get(WIPE_ANNOTATION) {
+        Some(text) => text.starts_with(operation_uid),
+        None => is_kept_by(resource, WIPE_FINALIZER),
     }
 }
 
-fn is_marked_by(resource: &PaymentPipeline, operation_uid: &str) -> bool {
-    resource.annotations().get(WIPE_ANNOTATION).is_some_and(|text| text.starts_with(operation_uid))
+/// Whether a wipe of the pipeline goes on, so that the pipeline cannot go.
+pub async fn goes_on(resource: &PaymentPipeline, context: &Context) -> Result<bool, Error> {
+    let namespace = resource.namespace().unwrap_or_default();
+    let operations = Api::<PipelineOperation>::namespaced(context.client.clone(), &namespace);
+    let all = operations.list(&ListParams::default()).await;
+    let all = all.map_err(Error::api("list", "PipelineOperation"))?;
+    let of_it = |operation: &&PipelineOperation| operation.spec.pipeline == resource.name_any();
+    Ok(all.iter().filter(of_it).any(|operation| is_kept_by(operation, WIPE_FINALIZER)))
 }
 
-/// Under the version that was read: who is behind writes nothing.
+/// Under the version that was read: who is behind writes nothing. From Stop on the pipeline cannot go: its accounts would be
+/// nowhere that a new one of its name looks.
 async fn write_mark(
     resource: &PaymentPipeline,
-    text: Option<String>,
+    mark: Option<(Mark, &str)>,
     context: &Context,
 ) -> Result<(), Error> {
+    let mut finalizers = resource.finalizers().to_vec();
+    finalizers.retain(|found| found != WIPE_FINALIZER);
+    if matches!(mark, Some((Mark::Stop, _))) {
+        finalizers.push(WIPE_FINALIZER.to_owned());
+    }
+    let text = mark.map(|(mark, operation_uid)| mark.to_text(operation_uid));
     let version: Value = resource.metadata.resource_version.clone().into();
-    let patch = json!({"metadata": {"resourceVersion": version, "annotations": {WIPE_ANNOTATION: text}}});
+    let patch = json!({"metadata": {
+        "resourceVersion": version, "annotations": {WIPE_ANNOTATION: text}, "finalizers": finalizers,
+    }});
     context
         .api(resource)
         .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))

@@ -17,6 +17,8 @@ use crate::report::{Reports, answered, figures, in_flight, rounded};
 
 /// Reason of `TopicsReady` while the spec asks for what only a `WipeAndUpdate` brings about.
 pub const WIPE_REQUIRED: &str = "WipeRequired";
+/// The condition of what is wrong.
+const DEGRADED: &str = "Degraded";
 /// The most blockers that a message lists; the rest is counted.
 const BLOCKERS_LISTED: usize = 5;
 
@@ -127,14 +129,29 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         ("Drained", drained(phase, &status, input)),
         ("TopicsReady", input.topics_verdict.clone()),
         (
-            "Degraded",
+            DEGRADED,
             input.degraded.clone().unwrap_or(Verdict::new(Some(false), "AsExpected", "nothing is wrong")),
         ),
     ];
     let upgrade = [("UpgradeReady", upgraded(status.upgrade.as_ref()))];
     let accounts = input.accounts.as_ref().map(|accounts| ("AccountsBootstrapped", bootstrapped(accounts)));
     let verdicts = verdicts.into_iter().chain(upgrade).chain(scaling).chain(accounts);
-    status.conditions = verdicts.map(|(kind, verdict)| condition(kind, verdict, old, input)).collect();
+    status.conditions =
+        verdicts.map(|(kind, verdict)| condition(kind, verdict, old, &input.now, input.generation)).collect();
+    status
+}
+
+/// The status of a pipeline that is being deleted and cannot go, with what is in the way.
+pub fn cannot_go(
+    old: &PaymentPipelineStatus,
+    why: Verdict,
+    now: &Time,
+    generation: Option<i64>,
+) -> PaymentPipelineStatus {
+    let mut status = old.clone();
+    let told = condition(DEGRADED, why, old, now, generation);
+    status.conditions.retain(|condition| condition.type_ != told.type_);
+    status.conditions.push(told);
     status
 }
 
@@ -372,7 +389,13 @@ fn list(blockers: &[Blocker]) -> String {
     }
 }
 
-fn condition(kind: &str, verdict: Verdict, old: &PaymentPipelineStatus, input: &Input<'_>) -> Condition {
+fn condition(
+    kind: &str,
+    verdict: Verdict,
+    old: &PaymentPipelineStatus,
+    now: &Time,
+    generation: Option<i64>,
+) -> Condition {
     let status = match verdict.status {
         Some(true) => "True",
         Some(false) => "False",
@@ -385,8 +408,8 @@ fn condition(kind: &str, verdict: Verdict, old: &PaymentPipelineStatus, input: &
         status: status.to_owned(),
         reason: verdict.reason.to_owned(),
         message: verdict.message,
-        observed_generation: input.generation,
-        last_transition_time: before.map_or_else(|| input.now.clone(), |c| c.last_transition_time.clone()),
+        observed_generation: generation,
+        last_transition_time: before.map_or_else(|| now.clone(), |c| c.last_transition_time.clone()),
     }
 }
 

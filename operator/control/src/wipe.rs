@@ -11,14 +11,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpay_crds::{
-    OperationPhase, Phase, PipelineOperationStatus, RecordedAccounts, WipeInventory, WipeStage, WipeStatus,
-    WipeStep, WipedTopic,
+    OperationPhase, PaymentPipelineStatus, Phase, PipelineOperationStatus, RecordedAccounts, WipeInventory,
+    WipeStage, WipeStatus, WipeStep, WipedTopic,
 };
 use serde_json::json;
 
 pub use self::report::RebuildReport;
 use crate::differ::stable_hash;
 use crate::names::{Component, TopicName, group, workload};
+use crate::operation::Step;
 use crate::topics::{TopicRefusal, TopicState, plan};
 use crate::validate::ValidatedPipeline;
 
@@ -145,6 +146,8 @@ pub enum Look {
     Done(String),
     /// It is, and these are the accounts.
     Recorded(RecordedAccounts),
+    /// It never will be. Only of a step before the line: nothing was deleted.
+    Fails(String),
 }
 
 /// The wipe after a look at its current step. The next step is written as begun before anything is done for it.
@@ -152,7 +155,7 @@ pub enum Look {
 pub fn after(mut wipe: WipeStatus, look: Look, now: &Time) -> WipeStatus {
     let Some(at) = wipe.steps.iter().position(|step| step.until.is_none()) else { return wipe };
     let (evidence, done) = match look {
-        Look::Waits(why) => (why, false),
+        Look::Waits(why) | Look::Fails(why) => (why, false),
         Look::Done(what) => (what, true),
         Look::Recorded(accounts) => {
             let what = counts(&accounts);
@@ -178,15 +181,33 @@ pub fn counts(accounts: &RecordedAccounts) -> String {
 }
 
 /// Whether the drain that the wipe asks for is proven. `asked`: the pipeline that was read has its mark already.
-pub fn drained(asked: bool, status: &kpay_crds::PaymentPipelineStatus) -> Look {
+pub fn drained(asked: bool, status: &PaymentPipelineStatus) -> Look {
     let phase = status.phase.unwrap_or(Phase::Pending);
     let proof = status.conditions.iter().find(|condition| condition.type_ == "Drained");
-    match proof {
-        Some(proof) if asked && phase == Phase::Paused && proof.status == "True" => {
+    match (proof, &status.drain_timed_out) {
+        (Some(_), Some(out)) if asked => Look::Fails(format!(
+            "the drain took longer than spec.drain.timeout, and spec.drain.onTimeout {:?} did not wait for its proof: {}; find \
+             out what is stuck, or set onTimeout to Hold, and make another operation",
+            out.action, out.stuck
+        )),
+        (Some(proof), None) if asked && phase == Phase::Paused && proof.status == "True" => {
             Look::Done(format!("nothing is in flight, by epoch {}", status.epoch))
         }
-        Some(proof) if asked => Look::Waits(format!("the pipeline is {phase}: {}", proof.message)),
+        (Some(proof), None) if asked => Look::Waits(format!("the pipeline is {phase}: {}", proof.message)),
         _ => Look::Waits("the pipeline is told to stop its intake".to_owned()),
+    }
+}
+
+/// What becomes of a wipe whose pipeline is not there any more; `why` says so. Past the line the pipeline is kept until it
+/// is through, so that only force takes it away: what was copied is still there, should it be made again.
+pub fn gone(status: &PipelineOperationStatus, why: String, now: &Time) -> Step {
+    match (status.wipe.clone(), current(status)) {
+        (Some(wipe), Some(WipeStage::Resume)) => {
+            let done = Look::Done("the pipeline was deleted; its topics have every account".to_owned());
+            Step::Wipes(Box::new(after(wipe, done, now)))
+        }
+        (Some(_), Some(stage)) if !stage.is_safe() => Step::Waits(why),
+        _ => Step::Fails(why),
     }
 }
 

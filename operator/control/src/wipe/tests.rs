@@ -121,6 +121,45 @@ fn a_drain_counts_only_when_it_was_asked_for_and_is_proven() {
 }
 
 #[test]
+fn a_drain_that_was_not_waited_for_ends_the_wipe_and_says_what_is_stuck() {
+    for action in ["Resume", "Force"] {
+        let status: PaymentPipelineStatus = serde_json::from_value(json!({"phase": "Running", "epoch": 7,
+            "drainTimedOut": {"action": action, "stuck": "payments-account-0 does not answer"},
+            "conditions": [{"type": "Drained", "status": "False", "reason": "R", "message": "m",
+             "lastTransitionTime": "2026-07-25T12:00:00Z"}]}))
+        .expect("a status");
+        let told = |look| match look {
+            Look::Fails(why) => why,
+            other => panic!("{other:?}"),
+        };
+        let why = told(drained(true, &status));
+        assert!(why.contains("payments-account-0") && why.contains("spec.drain.onTimeout"), "{why}");
+        assert!(matches!(drained(false, &status), Look::Waits(_)), "it may be of the drain before");
+    }
+}
+
+#[test]
+fn a_wipe_without_its_pipeline_fails_waits_or_is_through_by_its_step() {
+    let mut status = PipelineOperationStatus { phase: Some(OperationPhase::Running), ..Default::default() };
+    let ends = |status: &PipelineOperationStatus| gone(status, "none".to_owned(), &at(9));
+    assert!(matches!(ends(&status), Step::Fails(_)), "nothing is planned yet");
+    status.wipe = Some(begin(WipeInventory::default(), "c".to_owned(), &at(0)));
+    for stage in WipeStage::ALL {
+        match (stage, ends(&status)) {
+            (WipeStage::Drain | WipeStage::Stop | WipeStage::Record, Step::Fails(why))
+            | (WipeStage::Delete | WipeStage::Create | WipeStage::Rebuild, Step::Waits(why)) => {
+                assert_eq!(why, "none");
+            }
+            (WipeStage::Resume, Step::Wipes(wipe)) => {
+                assert!(wipe.steps.iter().all(|step| step.until.is_some()));
+            }
+            (stage, step) => panic!("{stage:?}: {step:?}"),
+        }
+        status.wipe = status.wipe.map(|wipe| after(wipe, Look::Done("d".to_owned()), &at(1)));
+    }
+}
+
+#[test]
 fn nothing_goes_on_with_accounts_that_differ() {
     let recorded = |minor| RecordedAccounts {
         accounts: 2,
