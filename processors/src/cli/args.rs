@@ -2,6 +2,7 @@
 
 mod accounts;
 mod letters;
+mod operations;
 mod payments;
 
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ use kpay_control::duration::parse_ms;
 
 pub use self::accounts::{AccountCommand, ChangeArgs, Format, ImportArgs};
 pub use self::letters::{DlqCommand, ReplayArgs};
+pub use self::operations::{
+    During, FollowArgs, NewOperationArgs, OperationCommand, RestartArgs, UpgradeCommand, WipeArgs,
+};
 pub use self::payments::{AmountArgs, HoldArgs, PayArgs, PaymentCommand};
 use super::cluster::SCHEME;
 
