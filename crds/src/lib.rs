@@ -20,6 +20,8 @@ mod policy;
 #[allow(unreachable_pub)] // as above
 mod processors;
 #[allow(unreachable_pub)] // as above
+mod restart;
+#[allow(unreachable_pub)] // as above
 mod status;
 #[allow(unreachable_pub)] // as above
 mod upgrade;
@@ -44,6 +46,7 @@ pub use pipeline::{
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
 pub use processors::{AccountStage, Gateway, Placement, Processors, Resources, Stage, Toleration};
+pub use restart::{Restart, RestartDuring};
 pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
 pub use upgrade::{
     Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,

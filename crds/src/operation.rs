@@ -5,6 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::restart::Restart;
 use crate::wipe::{WipeAndUpdate, WipeStatus};
 
 /// What is to be done, once. It cannot change: make another operation instead.
@@ -37,6 +38,8 @@ use crate::wipe::{WipeAndUpdate, WipeStatus};
     .message("wipeAndUpdate: belongs to type WipeAndUpdate"))]
 #[x_kube(validation = Rule::new("self.type != 'WipeAndUpdate' || self.dryRun || has(self.wipeAndUpdate)")
     .message("wipeAndUpdate.confirmation: is needed; make an operation with dryRun: true first, its status.wipe has it"))]
+#[x_kube(validation = Rule::new("self.type == 'Restart' || !has(self.restart)")
+    .message("restart: belongs to type Restart"))]
 pub struct PipelineOperationSpec {
     /// The `PaymentPipeline`, of the same namespace.
     #[schemars(length(min = 1, max = 40))]
@@ -44,7 +47,7 @@ pub struct PipelineOperationSpec {
 
     /// What is done. `ReplayDeadLetters`: records that no stage could read go back to where they came from, each at
     /// most once. `Restart`: every pod is replaced, as an upgrade replaces them (`spec.upgrade` of the pipeline): one
-    /// workload after the other, watched. `WipeAndUpdate`: another number of partitions for the accounts
+    /// workload after the other, watched; `restart` says whether payments go on meanwhile. `WipeAndUpdate`: another number of partitions for the accounts
     /// (`spec.topics.inflight.partitions` of the pipeline); what is derived is deleted and made anew, every balance is
     /// compared before and after.
     #[serde(rename = "type")]
@@ -66,6 +69,10 @@ pub struct PipelineOperationSpec {
     /// With type `ReplayDeadLetters`: which. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_dead_letters: Option<ReplayDeadLetters>,
+
+    /// With type `Restart`: what goes on while pods are replaced. Absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
 
     /// With type `WipeAndUpdate`: the consent to what a dry run has listed. Only a dry run needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

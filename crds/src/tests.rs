@@ -150,3 +150,24 @@ fn an_operation_cannot_change() {
     let refused = validate_cel_update(&new, &old).expect_err("a change");
     assert!(refused.to_string().contains("make another one"), "{refused}");
 }
+
+#[test]
+fn what_goes_on_during_a_restart_belongs_to_a_restart_and_a_limit_to_a_limited_intake() {
+    let of = |kind: &str, restart: Value| operation(json!({"type": kind, "restart": restart}));
+    let limited = |limit: Value| json!({"during": "LimitedIntake", "intakePerSecond": limit});
+    for good in [json!({"during": "Full"}), json!({"during": "QueriesOnly"}), limited(json!(20))] {
+        assert!(validate_cel(&of("Restart", good.clone())).is_ok(), "{good}");
+    }
+    for (kind, restart, field) in [
+        ("ReplayDeadLetters", json!({"during": "QueriesOnly"}), "restart: belongs to type Restart"),
+        ("Restart", limited(Value::Null), "restart.intakePerSecond: is needed"),
+        (
+            "Restart",
+            json!({"during": "QueriesOnly", "intakePerSecond": 20}),
+            "restart.intakePerSecond: belongs to",
+        ),
+    ] {
+        let refused = validate_cel(&of(kind, restart.clone())).expect_err("it makes no sense");
+        assert!(refused.to_string().contains(field), "{restart}: {refused}");
+    }
+}

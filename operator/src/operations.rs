@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kpay_control::differ::merge_patch;
-use kpay_control::names::{Component, GATEWAY_PORT, RESTART_ANNOTATION, WIPE_FINALIZER, selector};
-use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order, restart as how_far};
+use kpay_control::names::{Component, GATEWAY_PORT, WIPE_FINALIZER, selector};
+use kpay_control::operation::{Step, after, goes_first, replay_answer, replay_order};
 use kpay_control::wipe::{gone, is_safe};
 use kpay_crds::{
     DeletionPolicy, OperationPhase, OperationType, PaymentPipeline, Phase, PipelineOperation,
@@ -25,10 +25,10 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::finalizer::is_kept_by;
 use crate::reconcile::SOON;
-use crate::wipe;
+use crate::{restart, wipe};
 
 /// Until the next look at what an operation waits for.
-const WAIT: Duration = Duration::from_secs(2);
+pub const WAIT: Duration = Duration::from_secs(2);
 /// Until the next look at a wipe: no payment is taken in meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longer than the gateway takes for a request at most: its turn, and what it replays.
@@ -38,7 +38,13 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(45);
 pub async fn reconcile(operation: Arc<PipelineOperation>, context: Arc<Context>) -> Result<Action, Error> {
     context.metrics.reconcile();
     let old = operation.status.clone().unwrap_or_default();
-    if let Some(action) = Box::pin(wipe::leave(&operation, &context)).await? {
+    let left = match operation.spec.kind {
+        OperationType::Restart => Box::pin(restart::leave(&operation, &context)).await?,
+        OperationType::WipeAndUpdate | OperationType::ReplayDeadLetters => {
+            Box::pin(wipe::leave(&operation, &context)).await?
+        }
+    };
+    if let Some(action) = left {
         return Ok(action);
     }
     let step = Box::pin(step(&operation, &context)).await?;
@@ -84,13 +90,7 @@ async fn step(operation: &PipelineOperation, context: &Context) -> Result<Step, 
             Some(step) => Ok(step),
             None => replay(operation, &namespace, context).await,
         },
-        OperationType::Restart => match not_yet(&pipeline, begun) {
-            Some(step) => Ok(step),
-            None if operation.spec.dry_run => Ok(Step::Done(
-                "every pod would be replaced: confirmed, account, inflight, gateway".to_owned(),
-            )),
-            None => restart(operation, &pipeline, &pipelines).await,
-        },
+        OperationType::Restart => restart::step(operation, &pipeline, begun, context).await,
     }
 }
 
@@ -99,7 +99,7 @@ fn keeps_topics(pipeline: &PaymentPipeline) -> bool {
 }
 
 /// What comes before an operation that goes on only while its pipeline is Running.
-fn not_yet(pipeline: &PaymentPipeline, begun: bool) -> Option<Step> {
+pub fn not_yet(pipeline: &PaymentPipeline, begun: bool) -> Option<Step> {
     match pipeline.status.as_ref().and_then(|status| status.phase) {
         Some(Phase::Running) if begun => None,
         Some(Phase::Running) => Some(Step::Begins),
@@ -108,25 +108,6 @@ fn not_yet(pipeline: &PaymentPipeline, begun: bool) -> Option<Step> {
             Some(Step::Waits(format!("waits until the pipeline is Running; it is {phase}")))
         }
     }
-}
-
-/// Asks for it once, by an annotation of the pipeline, and looks how far it is. The operation's uid is the value, so that
-/// asking again changes nothing.
-async fn restart(
-    operation: &PipelineOperation,
-    pipeline: &PaymentPipeline,
-    pipelines: &Api<PaymentPipeline>,
-) -> Result<Step, Error> {
-    let token = operation.uid().ok_or(Error::Unnamed("uid"))?;
-    if let Some(step) = how_far(&token, pipeline) {
-        return Ok(step);
-    }
-    let asked = json!({"metadata": {"annotations": {RESTART_ANNOTATION: token}}});
-    pipelines
-        .patch(&pipeline.name_any(), &PatchParams::default(), &Patch::Merge(&asked))
-        .await
-        .map_err(Error::api("patch", "PaymentPipeline"))?;
-    Ok(Step::Waits("asked for".to_owned()))
 }
 
 /// The next letters, by a gateway that is ready. One that does not answer may have replayed: asked again, it replays no

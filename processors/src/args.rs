@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::cli::args::{AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand};
+use crate::cli::args::{
+    AccountCommand, ClientArgs, DlqCommand, OperationCommand, PauseArgs, PayArgs, PaymentCommand,
+    RestartArgs, UpgradeCommand, WipeArgs,
+};
 use crate::cli::exit;
 use crate::cli::generate::GenerateArgs;
 use crate::names::{Names, StageName};
@@ -57,12 +60,22 @@ pub enum Ask {
     /// Open, fund, freeze, close, list and import accounts.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Show the pipeline as a whole.
+    /// Show the pipeline as a whole; in a cluster with its conditions, pods, the change under way and operations.
     Status,
     /// Pause the pipeline: the intake stops, what is in flight is finished.
     Pause(PauseArgs),
     /// Resume the pipeline.
     Resume,
+    /// Follow a change of the pods; in a cluster.
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
+    /// Replace every pod, one workload after the other; in a cluster.
+    Restart(RestartArgs),
+    /// Give the accounts other partitions: look first, then confirm; in a cluster.
+    Wipe(WipeArgs),
+    /// List, look at and follow what is done once; in a cluster.
+    #[command(subcommand)]
+    Operation(OperationCommand),
     /// List dead letters and send them in again.
     #[command(subcommand)]
     Dlq(DlqCommand),

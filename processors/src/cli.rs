@@ -9,6 +9,8 @@
 //! | `client`, `cluster` | HTTP, by the API server of a cluster where it is asked so |
 //! | `print` | tables, and JSON a line |
 //! | `payments`, `accounts`, `pipeline`, `letters` | the commands |
+//! | `overview`, `tree` | a pipeline of a cluster, as a tree |
+//! | `follow`, `progress`, `operations` | what is done to a pipeline in a cluster, step by step |
 //! | `import`, `lines` | accounts of a file |
 //! | [`generate`] | load |
 
@@ -18,21 +20,26 @@ pub mod args;
 mod client;
 mod cluster;
 pub mod exit;
+mod follow;
 pub mod generate;
 mod import;
 mod letters;
 mod lines;
 mod list;
+mod operations;
+mod overview;
 mod payments;
 mod pipeline;
 mod print;
+mod progress;
+mod tree;
 
 use std::io::{self, Write};
 
 use clap::CommandFactory;
 use serde_json::{Value, json};
 
-use self::args::{ClientArgs, Output};
+use self::args::{ClientArgs, Output, UpgradeCommand};
 use self::client::Gateway;
 use self::exit::{CliError, Exit};
 use self::print::{Printer, plain};
@@ -84,6 +91,10 @@ async fn ask(client: &ClientArgs, asked: &Ask) -> Result<Exit, CliError> {
         Ask::Status => pipeline::status(&context).await,
         Ask::Pause(args) => pipeline::pause(&context, args).await,
         Ask::Resume => pipeline::resume(&context).await,
+        Ask::Upgrade(UpgradeCommand::Watch(args)) => operations::upgrade(&context, *args).await,
+        Ask::Restart(args) => operations::restart(&context, args).await,
+        Ask::Wipe(args) => operations::wipe(&context, args).await,
+        Ask::Operation(command) => operations::run(&context, command).await,
         Ask::Dlq(command) => letters::run(&context, command).await,
         Ask::Generate(args) => generate::run(&context, args).await,
     }

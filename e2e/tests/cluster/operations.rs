@@ -9,6 +9,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::plugin::Plugin;
 use crate::world::{NAME, World, turn};
 
 pub(crate) fn operations(world: &World) -> Api<PipelineOperation> {
@@ -108,8 +109,28 @@ fn a_restart_replaces_every_pod_once_and_loses_nothing() -> anyhow::Result<()> {
     };
     assert_eq!(after.len(), before.len());
     assert!(uids(&before).is_disjoint(&uids(&after)), "{before:?} {after:?}");
+    restricted(&mut world, "queries-only", &[], "the pipeline does not take payments")?;
+    restricted(&mut world, "limited-intake", &["--intake-per-second", "50"], "")?;
     // The gateway's pod has another address now, and its Service the same.
     world.find_gateway()?;
     world.audit_with_rest()?;
+    Ok(())
+}
+
+/// Restarts by the plugin while payments come in; every step has seen what is meant to go on, and at the end all goes on.
+fn restricted(world: &mut World, during: &str, more: &[&str], evidence: &str) -> anyhow::Result<()> {
+    let plugin = Plugin::install(&format!("restart-{during}"))?;
+    let restart = ["restart", "--reason", "a test", "--during", during, "--name", during];
+    let following = plugin.start(&[&["--namespace", &world.namespace][..], &restart[..], more].concat())?;
+    for number in 0..200 {
+        world.send(&load::payment(during, number, 10)?)?;
+    }
+    let (exit, events) = following.end()?;
+    let steps: Vec<&Value> = events.iter().filter(|event| event["event"] == "step").collect();
+    let seen = |step: &&Value| step["evidence"].as_str().is_some_and(|seen| seen.contains(evidence));
+    ensure!(exit == 0 && steps.len() == 4 && steps.iter().all(seen), "{exit} {events:?}");
+    world.reach("Running")?;
+    let operation = world.cluster.wait(operations(world).get(during))?;
+    ensure!(operation.metadata.finalizers.is_none_or(|all| all.is_empty()), "a finalizer is left");
     Ok(())
 }

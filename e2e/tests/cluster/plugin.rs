@@ -2,38 +2,64 @@
 
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use kpay_e2e::process::binary;
 use serde_json::{Value, json};
 
 use crate::world::{NAME, World, turn};
 
 /// The plugin as kubectl finds it: a program with that name.
-struct Plugin(PathBuf);
+pub(crate) struct Plugin(PathBuf);
 
 impl Plugin {
-    fn install() -> anyhow::Result<Self> {
-        let path =
-            std::env::temp_dir().join(format!("kpay-plugin-{}", std::process::id())).join("kubectl-kpay");
+    /// For one test.
+    pub(crate) fn install(test: &str) -> anyhow::Result<Self> {
+        let folder = format!("kpay-plugin-{test}-{}", std::process::id());
+        let path = std::env::temp_dir().join(folder).join("kubectl-kpay");
         std::fs::create_dir_all(path.with_file_name(""))?;
         symlink(binary()?, &path)?;
         Ok(Self(path))
     }
 
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args(args).env_remove("KPAY_GATEWAY_URL");
+        command
+    }
+
+    /// Begins a command that follows something, for programs.
+    pub(crate) fn start(&self, args: &[&str]) -> anyhow::Result<Following> {
+        let mut command = self.command(&[args, &["--output", "json"]].concat());
+        Ok(Following(command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?))
+    }
+
     /// The exit code, and the first line of what was written.
-    fn run(&self, args: &[&str]) -> anyhow::Result<(i32, String)> {
-        let output = Command::new(&self.0).args(args).env_remove("KPAY_GATEWAY_URL").output()?;
+    pub(crate) fn run(&self, args: &[&str]) -> anyhow::Result<(i32, String)> {
+        let output = self.command(args).output()?;
         let told = if output.stdout.is_empty() { output.stderr } else { output.stdout };
         let first = String::from_utf8(told)?.lines().next().unwrap_or_default().to_owned();
         Ok((output.status.code().unwrap_or(-1), first))
     }
 
-    fn json(&self, args: &[&str]) -> anyhow::Result<Value> {
+    pub(crate) fn json(&self, args: &[&str]) -> anyhow::Result<Value> {
         let (exit, line) = self.run(&[args, &["--output", "json"]].concat())?;
         ensure!(exit == 0, "{args:?}: {exit} {line}");
         Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// A command that follows something.
+pub(crate) struct Following(Child);
+
+impl Following {
+    /// The exit code, and every event.
+    pub(crate) fn end(self) -> anyhow::Result<(i32, Vec<Value>)> {
+        let output = self.0.wait_with_output()?;
+        let lines = String::from_utf8(output.stdout)?;
+        let events = lines.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+        Ok((output.status.code().context("ended by a signal")?, events?))
     }
 }
 
@@ -47,10 +73,18 @@ impl Drop for Plugin {
 fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result<()> {
     let _turn = turn();
     let mut world = World::start("plugin", 2)?;
-    let (plugin, namespace) = (Plugin::install()?, world.namespace.clone());
+    let (plugin, namespace) = (Plugin::install("plugin")?, world.namespace.clone());
     let here = ["--namespace", &namespace];
     let status = plugin.json(&[&here[..], &["status"]].concat())?;
     assert_eq!(status["phase"], "Running", "the only pipeline of the namespace");
+    let (exit, tree) = plugin.run(&[&here[..], &["status"]].concat())?;
+    assert!(exit == 0 && tree.starts_with(&format!("{namespace}/{NAME}: Running since ")), "{exit} {tree}");
+    let watch = ["upgrade", "watch", "--deadline", "1m"];
+    let (exit, told) = plugin.run(&[&here[..], &watch].concat())?;
+    assert_eq!((exit, told.as_str()), (0, "no change of the pods is under way"));
+    assert_eq!(plugin.run(&[&here[..], &["operation", "get", "none"]].concat())?.0, 4);
+    let (exit, told) = plugin.run(&["--gateway", "http://127.0.0.1:9", "wipe", "--dry-run"])?;
+    assert!(exit == 2 && told.contains("in a cluster only"), "{exit} {told}");
 
     let id = "by-plugin";
     let pay = ["pay", "--from", "acct-000000", "--to", "acct-000001", "--amount", "1.00USD", "--id", id];
@@ -85,8 +119,12 @@ fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result
     // What is wrong is said in words of what was asked.
     let (exit, told) = plugin.run(&["--gateway", "kube://default", "status"])?;
     assert_eq!((exit, told.as_str()), (2, "error: there is no PaymentPipeline in namespace default"));
-    let (exit, told) = plugin.run(&["--gateway", &format!("kube://{namespace}/other"), "status"])?;
-    assert!(exit == 4 && told.contains("other-gateway"), "{exit} {told}");
+    let other = format!("kube://{namespace}/other");
+    for (asks, told_of) in [(&["status"][..], "\"other\" not found"), (&["dlq", "list"][..], "other-gateway")]
+    {
+        let (exit, told) = plugin.run(&[&["--gateway", &other][..], asks].concat())?;
+        assert!(exit == 4 && told.contains(told_of), "{exit} {told}");
+    }
     world.audit_with_rest()?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::live::while_payments_flow;
+use crate::plugin::Plugin;
 use crate::world::{World, turn};
 
 const ACCOUNTS: u64 = 20;
@@ -16,7 +17,7 @@ pub(crate) fn release(fault: &str) -> Value {
     json!({"image": {"repository": "localhost/kpay-variant", "tag": fault}})
 }
 
-/// Changes the spec, and waits for the end of the upgrade that follows.
+/// Changes the spec, and waits for the end of the upgrade that follows, as `kubectl kpay upgrade watch` does.
 pub(crate) fn upgrade(
     world: &World,
     spec: &Value,
@@ -24,6 +25,12 @@ pub(crate) fn upgrade(
     state: UpgradeState,
 ) -> anyhow::Result<UpgradeStatus> {
     world.patch(spec)?;
+    let plugin = Plugin::install(&world.namespace)?;
+    let watch = ["--namespace", &world.namespace, "upgrade", "watch", "--deadline", "10m"];
+    let (exit, events) = plugin.start(&watch)?.end()?;
+    let end = events.last().and_then(|event| event["event"].as_str()).context("nothing was told")?;
+    let expected = if state == UpgradeState::Succeeded { (0, "succeeded") } else { (1, "rolledBack") };
+    ensure!((exit, end) == expected, "{exit} {events:?}");
     world.cluster.until(&format!("the upgrade to {image} is {state:?}"), |_| {
         let up = world.status()?.upgrade.context("no upgrade")?;
         ensure!(up.to.image.ends_with(image) && up.state == state, "{:?} {:?}", up.failed, up.steps);

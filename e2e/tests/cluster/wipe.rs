@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::live::while_payments_flow;
 use crate::operations::{make, operations, status};
 use crate::owned::operator;
+use crate::plugin::Plugin;
 use crate::pods::{PARTITIONS, few_partitions};
 use crate::world::{NAME, World, alone};
 
@@ -44,11 +45,12 @@ fn accounts_get_other_partitions_under_load_though_the_operator_dies_at_every_st
 
     world.patch(&json!({"topics": {"inflight": {"partitions": BECOMES}}}))?;
     needs_a_wipe(&world)?;
-    let confirmation = dry_run(&world)?;
+    let plugin = Plugin::install("wipe")?;
+    let confirmation = dry_run(&world, &plugin)?;
     a_wrong_confirmation_changes_nothing(&world)?;
     while_payments_flow(&mut world, ACCOUNTS, |world| {
         taken_back(world, &confirmation)?;
-        carried_out(world, &confirmation)
+        carried_out(world, &plugin, &confirmation)
     })?;
 
     as_the_inventory_said(&world)?;
@@ -99,9 +101,10 @@ fn wipe_of(status: PipelineOperationStatus) -> anyhow::Result<WipeStatus> {
     status.wipe.context("no status.wipe")
 }
 
-fn dry_run(world: &World) -> anyhow::Result<String> {
-    make(world, "dry", &json!({"type": "WipeAndUpdate", "dryRun": true}))?;
+fn dry_run(world: &World, plugin: &Plugin) -> anyhow::Result<String> {
+    let listed = plugin.json(&["--namespace", &world.namespace, "wipe", "--dry-run", "--name", "dry"])?;
     let dry = reach(world, "dry", OperationPhase::Succeeded)?;
+    assert_eq!(listed["status"], serde_json::to_value(&dry)?);
     let said = dry.message.clone();
     let wipe = wipe_of(dry)?;
     let [inflight, checkpoints] = wipe.inventory.deleted.as_slice() else { anyhow::bail!("{wipe:?}") };
@@ -152,8 +155,10 @@ fn taken_back(world: &World, confirmation: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn carried_out(world: &World, confirmation: &str) -> anyhow::Result<()> {
-    make(world, "wipe", &wipe(confirmation))?;
+fn carried_out(world: &World, plugin: &Plugin, confirmation: &str) -> anyhow::Result<()> {
+    let here = ["--namespace", &world.namespace];
+    let wipe = ["wipe", "--confirm", confirmation, "--reason", "a test", "--name", "wipe"];
+    let following = plugin.start(&[&here[..], &wipe].concat())?;
     let mut killed = BTreeMap::new();
     for stage in WipeStage::ALL {
         let at = begun(world, "wipe", stage)?;
@@ -163,6 +168,9 @@ fn carried_out(world: &World, confirmation: &str) -> anyhow::Result<()> {
     eprintln!("the operator was killed, when a step had begun, at: {killed:?}");
     let done = reach(world, "wipe", OperationPhase::Succeeded)?;
     assert!(done.message.starts_with("every balance is as before"), "{}", done.message);
+    let (exit, events) = following.end()?;
+    let steps: Vec<&str> = events.iter().filter_map(|event| event["step"].as_str()).collect();
+    assert_eq!((exit, steps), (0, WipeStage::ALL.map(WipeStage::as_str).to_vec()), "{events:?}");
     let recorded = wipe_of(done)?.recorded.context("nothing was recorded")?;
     assert_eq!(i128::from(recorded.balances["USD"]), world.funded);
     assert_eq!(recorded.accounts, i64::try_from(ACCOUNTS)?);

@@ -14,6 +14,7 @@ pub mod operation;
 pub mod phase;
 pub mod policy;
 pub mod report;
+pub mod restart;
 pub mod start;
 pub mod status;
 pub mod topics;

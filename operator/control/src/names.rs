@@ -20,8 +20,11 @@ pub const HASH_ANNOTATION: &str = "kpay.dev/desired-hash";
 pub const IDENTITY_ANNOTATION: &str = "kpay.dev/service-account-uid";
 /// Annotation of a pod with what it is made from, as one word.
 pub const RELEASE_ANNOTATION: &str = "kpay.dev/release";
-/// Annotation of a pipeline: another value restarts every pod, one workload after the other.
+/// Annotation of a pipeline: another value restarts every pod, one workload after the other. What follows the last slash may
+/// say what goes on meanwhile ([`crate::restart::Function`]).
 pub const RESTART_ANNOTATION: &str = "kpay.dev/restart";
+/// Finalizer of a restart with restricted function: until nothing is restricted by it any more.
+pub const RESTART_FINALIZER: &str = "kpay.dev/restart";
 /// Annotation of a pipeline with who paused it by the gateway.
 pub const PAUSED_BY_ANNOTATION: &str = "kpay.dev/paused-by";
 /// Annotation of a pipeline with why it was paused by the gateway.

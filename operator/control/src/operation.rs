@@ -3,14 +3,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
-use kpay_crds::{
-    OperationPhase, PaymentPipeline, PipelineOperation, PipelineOperationStatus, ReplayReport, UpgradeState,
-    UpgradeStatus, WipeStatus,
-};
+use kpay_crds::{OperationPhase, PipelineOperation, PipelineOperationStatus, ReplayReport, WipeStatus};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use crate::names::RESTART_ANNOTATION;
 use crate::wipe;
 
 /// Letters that one request to the gateway replays at most; progress is written between two.
@@ -90,30 +86,6 @@ pub fn replay_answer(code: u16, body: &Value) -> Step {
         503 => Step::Waits(format!("the gateway cannot do it now: {}", detail())),
         code => Step::Fails(format!("the gateway refuses it with {code}: {}", detail())),
     }
-}
-
-/// How far a restart is, or `None` while nobody was told of it yet.
-pub fn restart(token: &str, pipeline: &PaymentPipeline) -> Option<Step> {
-    let upgrade = pipeline.status.as_ref().and_then(|status| status.upgrade.as_ref());
-    let ours = upgrade.filter(|up| up.to.restart.as_deref() == Some(token));
-    let step = |up: &UpgradeStatus| {
-        let at = up.steps.iter().filter(|step| step.until.is_some()).count();
-        Step::Waits(format!("{at} of {} workloads restarted", up.steps.len()))
-    };
-    let why = |up: &UpgradeStatus| up.failed.clone().unwrap_or_default();
-    Some(match ours {
-        Some(up) if up.state == UpgradeState::Succeeded => {
-            Step::Done(format!("{} workloads restarted", up.steps.len()))
-        }
-        Some(up) if up.state == UpgradeState::RolledBack => {
-            Step::Fails(format!("the pods did not pass: {}", why(up)))
-        }
-        Some(up) => step(up),
-        None if pipeline.annotations().get(RESTART_ANNOTATION).is_some_and(|found| found == token) => {
-            Step::Waits("waits for the change before it".to_owned())
-        }
-        None => return None,
-    })
 }
 
 /// The status after a step.

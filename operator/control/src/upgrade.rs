@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::differ::stable_hash;
 use crate::duration::elapsed_ms;
 use crate::names::{Component, RESTART_ANNOTATION};
+use crate::restart::{Function, meanwhile};
 
 mod gate;
 
@@ -154,7 +155,8 @@ impl Machine<'_> {
 
     /// One look at how payments go before anything moves, for as long as after each step. Whether it can begin.
     fn preflight(&self, up: &mut UpgradeStatus) -> bool {
-        if self.settings.strategy == UpgradeStrategy::DrainThenRoll {
+        let queries_only = meanwhile(Some(self.stable), &up.to) == Function::QueriesOnly;
+        if queries_only || self.settings.strategy == UpgradeStrategy::DrainThenRoll {
             return self.seen.paused;
         }
         let watched = self.passed(up.since.as_ref());

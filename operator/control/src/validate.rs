@@ -17,6 +17,7 @@ use crate::duration::parse_ms;
 use crate::generator;
 use crate::names::{Component, TopicName, WIPE_ANNOTATION};
 use crate::policy::{Terms, terms};
+use crate::restart::{self, Function};
 use crate::start::StartFrom;
 use crate::upgrade::{self, own, release};
 use crate::wipe::Mark;
@@ -128,6 +129,17 @@ impl ValidatedPipeline {
         if under_way && self.upgrade.strategy == UpgradeStrategy::DrainThenRoll {
             self.desired = DesiredPhase::Paused;
             self.held.get_or_insert("pods are being replaced (spec.upgrade.strategy: DrainThenRoll)");
+        }
+        if restart::function(status) == Function::QueriesOnly {
+            self.desired = DesiredPhase::Paused;
+            self.held.get_or_insert(
+                "pods are being replaced (restart.during: QueriesOnly of the PipelineOperation)",
+            );
+        }
+        let declared = self.terms.intake_per_second;
+        self.terms.intake_per_second = restart::intake_per_second(Some(status), declared);
+        if let Some(autoscaling) = &mut self.autoscaling {
+            autoscaling.intake_per_second = self.terms.intake_per_second.map(f64::from);
         }
         self
     }

@@ -65,6 +65,22 @@ impl Gateway {
         Self::http(base)
     }
 
+    /// The cluster that it is in, for what only the API server tells.
+    pub(super) fn cluster(&self, what: &str) -> Result<&Cluster, CliError> {
+        match &self.way {
+            Way::Cluster(cluster) => Ok(cluster),
+            Way::Http(_) => Err(CliError::NoCluster { what: what.to_owned(), base: self.base.clone() }),
+        }
+    }
+
+    /// The same, where there is one.
+    pub(super) fn in_cluster(&self) -> Option<&Cluster> {
+        match &self.way {
+            Way::Cluster(cluster) => Some(cluster),
+            Way::Http(_) => None,
+        }
+    }
+
     fn http(base: &str) -> Result<Self, CliError> {
         if !base.starts_with("http://") {
             let hint = "is no address such as http://127.0.0.1:8080 (TLS ends before the gateway) or kube://namespace/pipeline";

@@ -1,13 +1,14 @@
 //! A gateway behind the API server: `kube://namespace/pipeline`, with whatever a kubeconfig gives. The API server passes
 //! requests on to the gateway's Service, so nothing has to be forwarded; it takes `get` and `create` on `services/proxy`.
-//! Only I/O.
+//! What the operator does is asked of the resources themselves. Only I/O.
 
 use axum::http::{Request, Response};
 use kpay_control::names::{Component, GATEWAY_PORT, workload};
 use kpay_crds::PaymentPipeline;
 use kube::api::ListParams;
 use kube::client::Body;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::Deserialize;
 
 use super::client::Reply;
@@ -17,10 +18,12 @@ use crate::gateway::accept::REPLAYED;
 /// How such an address begins.
 pub(super) const SCHEME: &str = "kube://";
 
-/// The API server, as the way to one gateway.
+/// The API server, as the way to one pipeline and its gateway.
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
+    pub(super) namespace: String,
+    pub(super) pipeline: String,
     /// The path that stands for the gateway's root.
     pub(super) root: String,
 }
@@ -49,7 +52,26 @@ impl Cluster {
         };
         let service = workload(&pipeline, Component::Gateway);
         let root = format!("/api/v1/namespaces/{namespace}/services/{service}:{GATEWAY_PORT}/proxy");
-        Ok(Self { client, root })
+        Ok(Self { client, namespace, pipeline, root })
+    }
+
+    /// The resources of a kind beside the pipeline.
+    pub(super) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The pipeline itself.
+    pub(super) async fn resource(&self) -> Result<PaymentPipeline, CliError> {
+        let found = self.api::<PaymentPipeline>().get(&self.pipeline).await;
+        found.map_err(|source| self.failed(&self.pipeline, source))
+    }
+
+    /// What the API server said instead.
+    pub(super) fn failed(&self, what: &str, source: kube::Error) -> CliError {
+        CliError::ApiServer { url: format!("{SCHEME}{}: {what}", self.namespace), source: Box::new(source) }
     }
 
     /// The gateway's answer, or what the API server says instead.

@@ -70,7 +70,7 @@ pub enum CliError {
         source: reqwest::Error,
     },
     /// The API server, which should pass the request on, cannot be asked.
-    #[error("{url}: {source}")]
+    #[error("{url}: {}", said(source))]
     ApiServer {
         /// What was asked.
         url: String,
@@ -87,6 +87,31 @@ pub enum CliError {
         status: u16,
         /// Its words.
         message: String,
+    },
+    /// What is asked is done by Kubernetes alone.
+    #[error(
+        "kpay {what} works in a cluster only, through its API server: as kubectl kpay, or with --gateway \
+         kube://namespace/pipeline; {base} is a gateway by itself"
+    )]
+    NoCluster {
+        /// The command.
+        what: String,
+        /// What was to be asked.
+        base: String,
+    },
+    /// What is followed was deleted.
+    #[error("{what} is not there any more")]
+    Gone {
+        /// Which.
+        what: String,
+    },
+    /// What is followed takes longer than was to be waited.
+    #[error("{what} is still under way after {deadline_s} s, and goes on")]
+    Deadline {
+        /// Which.
+        what: String,
+        /// How long was waited, in seconds.
+        deadline_s: u64,
     },
     /// The gateway says no, and why.
     #[error("{}: {}", .0.code, .0.detail)]
@@ -132,6 +157,14 @@ pub enum CliError {
     Output(#[from] std::io::Error),
 }
 
+/// The API server's own words, without the rest of its answer.
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// The innermost cause: the outer ones repeat the address.
 fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -149,19 +182,29 @@ impl CliError {
             Self::Unreachable { source, .. } if source.is_builder() => Exit::Usage,
             Self::Foreign { status, .. } if *status < 500 => Exit::Usage,
             Self::NotPassedOn { status, .. } => of_problem(*status, ""),
+            Self::ApiServer { source, .. } => of_api_server(source),
+            Self::Gone { .. } => Exit::NotFound,
             Self::Unreachable { .. }
-            | Self::ApiServer { .. }
+            | Self::Deadline { .. }
             | Self::Foreign { .. }
             | Self::OtherContent { .. }
             | Self::Kafka(_)
             | Self::Output(_) => Exit::Again,
-            Self::Amount(_) | Self::Usage(_) | Self::File { .. } => Exit::Usage,
+            Self::Amount(_) | Self::Usage(_) | Self::File { .. } | Self::NoCluster { .. } => Exit::Usage,
         }
     }
 
     /// Whether the same request may have another answer soon.
     pub fn may_pass(&self) -> bool {
         self.exit() == Exit::Again
+    }
+}
+
+/// What the API server says of an object, or that it says nothing.
+fn of_api_server(error: &kube::Error) -> Exit {
+    match error {
+        kube::Error::Api(status) => of_problem(status.code, ""),
+        _ => Exit::Again,
     }
 }
 

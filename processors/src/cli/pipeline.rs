@@ -1,19 +1,44 @@
 //! `kpay status`, `kpay pause` and `kpay resume`. Only I/O.
 
+use jiff::Timestamp;
+use kpay_crds::{OperationPhase, PipelineOperation};
 use kpay_domain::Currency;
 use serde_json::json;
 
 use super::amount::Shown;
 use super::args::PauseArgs;
 use super::client::Answer;
+use super::cluster::Cluster;
 use super::exit::{CliError, Exit};
-use super::{Context, object};
+use super::overview::Overview;
+use super::{Context, object, print};
 use crate::gateway::dto::{PipelineView, Sum};
 
 /// Shows the pipeline.
 pub(super) async fn status(context: &Context) -> Result<Exit, CliError> {
+    if let Some(cluster) = context.gateway.in_cluster() {
+        return overview(context, cluster).await;
+    }
     let answer = context.gateway.get("/v1/pipeline", &[]).await?;
     show(context, &answer)?;
+    Ok(Exit::Done)
+}
+
+/// What the resource tells: also when there is no gateway yet.
+async fn overview(context: &Context, cluster: &Cluster) -> Result<Exit, CliError> {
+    let pipeline = cluster.resource().await?;
+    let over = |operation: &PipelineOperation| {
+        let phase = operation.status.as_ref().and_then(|status| status.phase);
+        phase.is_some_and(OperationPhase::is_final)
+    };
+    let mut operations = cluster.operations().await?;
+    operations.retain(|operation| !over(operation));
+    let overview = Overview { pipeline: &pipeline, operations: &operations, now: Timestamp::now() };
+    if context.printer.json() {
+        print::line(&overview.json().to_string())?;
+    } else {
+        print::write(&overview.tree())?;
+    }
     Ok(Exit::Done)
 }
 
@@ -54,7 +79,7 @@ fn show(context: &Context, answer: &Answer) -> Result<(), CliError> {
 }
 
 /// How many, and what they are worth.
-fn sum(sum: &Sum) -> String {
+pub(super) fn sum(sum: &Sum) -> String {
     let value = |(code, minor): (&String, &i128)| {
         Currency::new(code)
             .map_or_else(|_| format!("{minor} {code}"), |known| Shown(*minor, known).to_string())

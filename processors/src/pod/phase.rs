@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use futures::TryStreamExt;
 use kpay_control::generator;
 use kpay_control::policy::{Terms, terms};
+use kpay_control::restart;
 use kpay_crds::{DesiredPhase, PaymentPipeline, PaymentPipelineSpec, Phase};
 use kpay_domain::{Currency, Policy};
 use kpay_streams::control::Gate;
@@ -50,6 +51,7 @@ impl Learned {
         let status = pipeline.status.as_ref()?;
         let epoch = u64::try_from(status.epoch).ok().filter(|epoch| *epoch > 0)?;
         let Followed { intake_per_second, rejects_while_closed } = followed;
+        let intake_per_second = restart::intake_per_second(Some(status), intake_per_second);
         let desired = pipeline.spec.desired_phase;
         Some(Self { phase: status.phase?, epoch, desired, intake_per_second, rejects_while_closed })
     }
@@ -304,6 +306,27 @@ mod tests {
         assert_eq!(known(&learning), (Some(20), vec![small.to_owned()]), "from a stale cache");
         teacher.tell(&resource(4, large, 30));
         assert_eq!(known(&learning), (Some(30), vec![large.to_owned()]));
+    }
+
+    #[test]
+    fn the_intake_is_limited_while_a_restart_that_asks_for_it_is_under_way() {
+        let (mut teacher, learning) = Teacher::new(None, Policy::new(Currency::new("USD").unwrap()));
+        let mut tell = |state: &str| {
+            let release = |restart: serde_json::Value| {
+                json!({"image": "k", "pullPolicy": "Never", "bootstrapServers": "k:9092", "currency": "USD",
+                    "idempotencyWindowSeconds": 1, "restart": restart})
+            };
+            let mut resource = resource(1, "payment.amount > 5", 500);
+            let status = resource.status.as_mut().unwrap();
+            status.release = serde_json::from_value(release(json!(null))).unwrap();
+            let upgrade = json!({"state": state, "to": release(json!("u/LimitedIntake=20"))});
+            status.upgrade = serde_json::from_value(upgrade).unwrap();
+            teacher.tell(&resource);
+            known(&learning).0
+        };
+        assert_eq!(tell("Rolling"), Some(20));
+        assert_eq!(tell("RollingBack"), Some(20));
+        assert_eq!(tell("RolledBack"), Some(500));
     }
 
     #[test]

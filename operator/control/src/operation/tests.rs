@@ -92,32 +92,3 @@ fn before_it_begins_an_operation_that_waits_is_pending() {
     let status = after(&operation("replay", 1, None), Step::Waits("for b".to_owned()), at(1));
     assert_eq!((status.phase, status.started_at), (Some(OperationPhase::Pending), None));
 }
-
-#[test]
-fn a_restart_is_asked_for_once_and_ends_as_the_upgrade_does() {
-    let pipeline = |annotation: Option<&str>, upgrade: Value| -> PaymentPipeline {
-        serde_json::from_value(json!({
-            "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
-            "metadata": {"name": "payments", "annotations": {"kpay.dev/restart": annotation.unwrap_or("another")}},
-            "spec": {"kafka": {"bootstrapServers": "k:9092"}},
-            "status": {"phase": "Running", "upgrade": upgrade},
-        }))
-        .expect("a resource")
-    };
-    let up = |token: &str, state: &str| {
-        let to = json!({"image": "k", "pullPolicy": "Never", "bootstrapServers": "k:9092", "currency": "USD",
-            "idempotencyWindowSeconds": 1, "restart": token});
-        let steps =
-            json!([{"workload": "confirmed", "until": "2026-11-26T12:00:00Z"}, {"workload": "account"}]);
-        json!({"state": state, "to": to, "steps": steps, "failed": "account: slow"})
-    };
-    assert_eq!(restart("u", &pipeline(None, Value::Null)), None, "nobody was told yet");
-    assert_eq!(restart("u", &pipeline(None, up("another", "Succeeded"))), None);
-    let waits = |text: &str| Some(Step::Waits(text.to_owned()));
-    assert_eq!(restart("u", &pipeline(Some("u"), Value::Null)), waits("waits for the change before it"));
-    assert_eq!(restart("u", &pipeline(Some("u"), up("u", "Rolling"))), waits("1 of 2 workloads restarted"));
-    let done = Some(Step::Done("2 workloads restarted".to_owned()));
-    assert_eq!(restart("u", &pipeline(Some("u"), up("u", "Succeeded"))), done);
-    let failed = Some(Step::Fails("the pods did not pass: account: slow".to_owned()));
-    assert_eq!(restart("u", &pipeline(Some("u"), up("u", "RolledBack"))), failed);
-}

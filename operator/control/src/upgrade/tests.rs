@@ -147,6 +147,28 @@ fn a_release_that_needs_a_drain_moves_nothing_before_it_is_proven() {
 }
 
 #[test]
+fn a_restart_that_answers_queries_only_moves_nothing_before_the_drain_is_proven() {
+    let mut world = World::new();
+    world.desired = Release { restart: Some("u/QueriesOnly".to_owned()), ..of("v1") };
+    world.run(300);
+    assert_eq!((world.log.len(), world.upgrade().state), (0, UpgradeState::Rolling));
+    world.running = false;
+    world.run(20);
+    assert_eq!(world.upgrade().state, UpgradeState::Succeeded, "{:?}", world.upgrade());
+    assert_eq!(world.log, ORDER.map(|c| (c, "v1".to_owned())));
+}
+
+#[test]
+fn a_restart_that_is_taken_back_while_it_drains_moves_nothing() {
+    let mut world = World::new();
+    world.desired = Release { restart: Some("u/QueriesOnly".to_owned()), ..of("v1") };
+    world.run(5);
+    world.desired = of("v1");
+    world.run(5);
+    assert_eq!((world.log.len(), world.upgrade().state), (0, UpgradeState::RolledBack));
+}
+
+#[test]
 fn a_good_release_goes_downstream_first_and_one_workload_after_the_other() {
     let mut world = World::new();
     world.desired = of("v2");

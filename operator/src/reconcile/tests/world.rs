@@ -83,6 +83,15 @@ impl World {
         server.put(PIPELINE, &live, new);
     }
 
+    /// Somebody asks for a restart by the annotation, or takes that back.
+    pub(super) fn asks_for_a_restart(&self, text: Option<&str>) {
+        let mut server = self.server.lock();
+        let live = server.objects[PIPELINE].clone();
+        let mut new = live.clone();
+        super::server::merge(&mut new, &json!({"metadata": {"annotations": {"kpay.dev/restart": text}}}));
+        server.put(PIPELINE, &live, new);
+    }
+
     /// Somebody applies the `ConfigMap` with accounts.
     pub(super) fn has_accounts(&self, content: &str) {
         let mut server = self.server.lock();
