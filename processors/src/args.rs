@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
-use crate::cli::args::{AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand};
+use crate::cli::args::{
+    AccountCommand, ClientArgs, DlqCommand, PauseArgs, PayArgs, PaymentCommand, ResumeArgs,
+};
 use crate::cli::exit;
 use crate::cli::generate::GenerateArgs;
 use crate::names::{Names, StageName};
@@ -62,7 +64,7 @@ pub enum Ask {
     /// Pause the pipeline: the intake stops, what is in flight is finished.
     Pause(PauseArgs),
     /// Resume the pipeline.
-    Resume,
+    Resume(ResumeArgs),
     /// List dead letters and send them in again.
     #[command(subcommand)]
     Dlq(DlqCommand),

@@ -83,7 +83,7 @@ async fn ask(client: &ClientArgs, asked: &Ask) -> Result<Exit, CliError> {
         Ask::Account(command) => accounts::run(&context, command).await,
         Ask::Status => pipeline::status(&context).await,
         Ask::Pause(args) => pipeline::pause(&context, args).await,
-        Ask::Resume => pipeline::resume(&context).await,
+        Ask::Resume(args) => pipeline::resume(&context, args).await,
         Ask::Dlq(command) => letters::run(&context, command).await,
         Ask::Generate(args) => generate::run(&context, args).await,
     }

@@ -108,23 +108,3 @@ fn each_refusal_names_the_field_and_what_would_be_right() {
         assert!(text.starts_with(field) && text.contains(right), "{text}");
     }
 }
-
-#[test]
-fn an_upgrade_that_drains_holds_the_pipeline_while_it_is_under_way() {
-    let of = |strategy: &str, state: &str| {
-        let resource = pipeline(json!({"upgrade": {"strategy": strategy}}));
-        let status = serde_json::from_value(json!({"upgrade": {"state": state, "to": {
-            "image": "k", "pullPolicy": "Never", "bootstrapServers": "k:9092", "currency": "USD",
-            "idempotencyWindowSeconds": 1}}}))
-        .expect("a status");
-        let valid = validate(&resource, &image()).expect("valid").rolled(&status);
-        (valid.desired, valid.held.is_some())
-    };
-    for state in ["Rolling", "RollingBack"] {
-        assert_eq!(of("DrainThenRoll", state), (DesiredPhase::Paused, true), "{state}");
-        assert_eq!(of("Rolling", state), (DesiredPhase::Running, false), "{state}");
-    }
-    for state in ["Succeeded", "RolledBack"] {
-        assert_eq!(of("DrainThenRoll", state), (DesiredPhase::Running, false), "{state}");
-    }
-}
