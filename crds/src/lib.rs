@@ -14,6 +14,8 @@ mod generator;
 #[allow(unreachable_pub)] // as above
 mod operation;
 #[allow(unreachable_pub)] // as above
+mod pause;
+#[allow(unreachable_pub)] // as above
 mod pipeline;
 #[allow(unreachable_pub)] // as above
 mod policy;
@@ -40,6 +42,7 @@ pub use operation::{
     OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
     ReplayDeadLetters, ReplayReport,
 };
+pub use pause::{HOLDER_BYTES_MAX, HOLDER_PATTERN, Holder, PAUSES_MAX, Pause, REASON_MAX};
 pub use pipeline::{
     Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, IncomingTopic,
     IntakeWhilePaused, Kafka, PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,

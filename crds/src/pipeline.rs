@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountsBootstrap;
 use crate::autoscaling::{Autoscaling, ServiceLevel};
+use crate::pause::{PAUSES_MAX, Pause};
 use crate::policy::{Limits, PaymentRule};
 use crate::processors::Processors;
 use crate::status::PaymentPipelineStatus;
@@ -48,9 +49,19 @@ use crate::upgrade::Upgrade;
 pub struct PaymentPipelineSpec {
     /// What the pipeline should do: `Running` takes payments, `Draining` stops the intake and finishes what is in
     /// flight, `Paused` does the same and is reached only when nothing is left in flight. What it is doing is in
-    /// `status.phase`.
+    /// `status.phase`. `pauses` is for several that pause it.
     #[serde(default)]
     pub desired_phase: DesiredPhase,
+
+    /// Who holds the pipeline paused, why and until when, whatever `desiredPhase` says: the last one to let go lets it run.
+    /// Each holder has an entry of its own, so that several can hold at once. Nobody but people and their tools changes this
+    /// list: an entry that has ended stays, and does not count. `status.holders` tells who holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = PAUSES_MAX),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["holder"])
+    )]
+    pub pauses: Vec<Pause>,
 
     /// The processors' image. What is left out is the operator's own default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

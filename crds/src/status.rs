@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountsBootstrapStatus;
 use crate::autoscaling::StageScaling;
+use crate::pause::Holder;
 use crate::pipeline::DrainTimeoutAction;
 use crate::upgrade::{Release, UpgradeStatus};
 
@@ -35,6 +36,10 @@ pub struct PaymentPipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// Who holds the pipeline paused (`spec.pauses`, without those that have ended).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["holder".into()]))]
+    pub holders: Vec<Holder>,
     /// How the last drain ended, when it took longer than `spec.drain.timeout` and did not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_timed_out: Option<DrainTimedOut>,

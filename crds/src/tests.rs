@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{PaymentPipeline, PipelineOperation, generated};
+use crate::{HOLDER_PATTERN, PaymentPipeline, PipelineOperation, generated};
 use kube::CustomResourceExt;
 use kube::core::cel::{validate_cel, validate_cel_update};
 use serde_json::{Value, json};
@@ -130,6 +130,25 @@ fn the_steps_of_a_generator_go_without_a_rate_and_without_bursts() {
         assert!(refused.to_string().contains("processors.generator.steps"), "{bad}: {refused}");
     }
     assert_eq!(pipeline("payments", json!({})).spec.processors.generator, None);
+}
+
+#[test]
+fn pauses_are_a_list_by_holder_so_that_writers_of_two_do_not_collide() {
+    let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let pauses = &schema["spec"]["properties"]["pauses"];
+    for list in [pauses, &schema["status"]["properties"]["holders"]] {
+        assert_eq!(list["x-kubernetes-list-type"], "map");
+        assert_eq!(list["x-kubernetes-list-map-keys"], json!(["holder"]));
+    }
+    assert_eq!((&pauses["maxItems"], &pauses["items"]["required"]), (&json!(16), &json!(["holder"])));
+    let fields = &pauses["items"]["properties"];
+    let bounds = [&fields["holder"]["maxLength"], &fields["reason"]["maxLength"]];
+    assert_eq!((bounds, &fields["holder"]["pattern"]), ([&json!(64), &json!(256)], &json!(HOLDER_PATTERN)));
+    // An API server lets only through what can be read.
+    let until = &fields["until"];
+    assert_eq!((&until["type"], &until["format"]), (&json!("string"), &json!("date-time")));
+    assert!(until["pattern"].as_str().is_some_and(|pattern| pattern.starts_with("^[0-9]{4}-")), "{until}");
 }
 
 fn operation(spec: Value) -> PipelineOperation {

@@ -10,6 +10,7 @@ use kpay_control::bootstrap::{Import, unwatched};
 use kpay_control::build::{DesiredObjects, Identities, build, service_accounts};
 use kpay_control::drain::flowing;
 use kpay_control::names::{Component, workload};
+use kpay_control::pause::Wanted;
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
 use kpay_control::start::{hold_back, never_started};
@@ -114,7 +115,8 @@ async fn serve(
         late: status::late(&old, &now, pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout),
         given_up: status::given_up(&old, resource.metadata.generation),
     };
-    let transition = next(old.phase, pipeline.desired, facts);
+    let wanted = Wanted::of(resource, &now);
+    let transition = next(old.phase, wanted.desired, facts);
 
     // While a wipe stops the stages there is nothing to judge a release by: it waits.
     let release = if pipeline.wipe.is_some() {
@@ -133,8 +135,7 @@ async fn serve(
     let input = Input {
         now,
         generation: resource.metadata.generation,
-        desired: pipeline.desired,
-        held: pipeline.held,
+        wanted: &wanted,
         transition,
         reports: &evidence.reports,
         reports_whole: whole(&evidence),
@@ -156,6 +157,7 @@ async fn serve(
     let pause = pause_after(&status, transition, pipeline, turn);
     let waits = status.accounts_bootstrap.as_ref().and_then(unwatched);
     let pause = waits.map_or(pause, |since| pause.min(patience(Some(since))));
+    let pause = wanted.ends_in(&Time(Timestamp::now())).map_or(pause, |ends| pause.min(ends));
     write_status(resource, &old, status, transition, context).await?;
     applied?;
     Ok(Action::requeue(pause))
@@ -238,12 +240,13 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
     let old = resource.status.clone().unwrap_or_default();
     let namespace = resource.namespace().unwrap_or_default();
     let messages: Vec<String> = invalid.iter().map(ToString::to_string).collect();
-    let transition = next(old.phase, resource.spec.desired_phase, Facts::default());
+    let now = Time(Timestamp::now());
+    let wanted = Wanted::of(resource, &now);
+    let transition = next(old.phase, wanted.desired, Facts::default());
     let input = Input {
-        now: Time(Timestamp::now()),
+        now,
         generation: resource.metadata.generation,
-        desired: resource.spec.desired_phase,
-        held: None,
+        wanted: &wanted,
         transition,
         reports: &Reports::new(),
         reports_whole: false,

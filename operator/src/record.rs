@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use kpay_control::differ::merge_patch;
+use kpay_control::pause::describe;
 use kpay_control::phase::Transition;
 use kpay_control::status;
 use kpay_crds::{
-    AccountsBootstrapStatus, BootstrapReason, PaymentPipeline, PaymentPipelineStatus, Phase, StageScaling,
-    StepState, UpgradeState, UpgradeStatus,
+    AccountsBootstrapStatus, BootstrapReason, Holder, PaymentPipeline, PaymentPipelineStatus, Phase,
+    StageScaling, StepState, UpgradeState, UpgradeStatus,
 };
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
@@ -48,6 +49,7 @@ pub async fn write_status(
         .await
         .map_err(Error::api("patch status of", "PaymentPipeline"))?;
     context.remember(resource, |memory| memory.status_written = Some(Instant::now()));
+    announce_holders(resource, &old.holders, &new.holders, context).await;
     announce_scaling(resource, old, &new, context).await;
     announce_upgrade(resource, old.upgrade.as_ref(), new.upgrade.as_ref(), context).await;
     announce_accounts(resource, old.accounts_bootstrap.as_ref(), new.accounts_bootstrap.as_ref(), context)
@@ -56,6 +58,19 @@ pub async fn write_status(
         announce_phase(resource, old.phase, transition, new.epoch, context).await;
     }
     Ok(())
+}
+
+/// An Event for each who holds a pause from now on, or not any more.
+async fn announce_holders(resource: &PaymentPipeline, old: &[Holder], new: &[Holder], context: &Context) {
+    let beyond = |these: &[Holder], those: &[Holder]| -> Vec<Holder> {
+        these.iter().filter(|this| those.iter().all(|that| that.holder != this.holder)).cloned().collect()
+    };
+    let held = beyond(new, old).into_iter().map(|one| ("PauseHeld", one));
+    for (reason, one) in held.chain(beyond(old, new).into_iter().map(|one| ("PauseLetGo", one))) {
+        let note = describe(&one.holder, one.reason.as_deref(), one.until.as_ref());
+        tracing::info!(pipeline = resource.name_any(), note, reason, "pause");
+        announce(resource, EventType::Normal, "Pause", reason, note, context).await;
+    }
 }
 
 /// An Event for each stage whose replicas were decided anew.

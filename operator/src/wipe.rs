@@ -13,6 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 use kpay_control::build::Task;
 use kpay_control::names::{Component, PIPELINE_LABEL, WIPE_ANNOTATION, WIPE_FINALIZER};
 use kpay_control::operation::Step;
+use kpay_control::pause::wish;
 use kpay_control::validate::{ValidatedPipeline, validate};
 use kpay_control::wipe::{Look, Mark, after, begin, compared, current, drained, is_safe};
 use kpay_crds::{
@@ -282,7 +283,7 @@ impl Wipe<'_> {
             self.context.remember(self.resource, |memory| memory.topics = None);
             return Ok(Look::Waits("the stages are told to start".to_owned()));
         }
-        let wanted = match self.resource.spec.desired_phase {
+        let wanted = match wish(&self.resource.spec, &now()) {
             DesiredPhase::Running => Phase::Running,
             DesiredPhase::Draining | DesiredPhase::Paused => Phase::Paused,
         };

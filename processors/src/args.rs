@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::cli::args::{
     AccountCommand, ClientArgs, DlqCommand, OperationCommand, PauseArgs, PayArgs, PaymentCommand,
-    RestartArgs, UpgradeCommand, WipeArgs,
+    RestartArgs, ResumeArgs, UpgradeCommand, WipeArgs,
 };
 use crate::cli::exit;
 use crate::cli::generate::GenerateArgs;
@@ -65,7 +65,7 @@ pub enum Ask {
     /// Pause the pipeline: the intake stops, what is in flight is finished.
     Pause(PauseArgs),
     /// Resume the pipeline.
-    Resume,
+    Resume(ResumeArgs),
     /// Follow a change of the pods; in a cluster.
     #[command(subcommand)]
     Upgrade(UpgradeCommand),

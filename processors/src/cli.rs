@@ -90,7 +90,7 @@ async fn ask(client: &ClientArgs, asked: &Ask) -> Result<Exit, CliError> {
         Ask::Account(command) => accounts::run(&context, command).await,
         Ask::Status => pipeline::status(&context).await,
         Ask::Pause(args) => pipeline::pause(&context, args).await,
-        Ask::Resume => pipeline::resume(&context).await,
+        Ask::Resume(args) => pipeline::resume(&context, args).await,
         Ask::Upgrade(UpgradeCommand::Watch(args)) => operations::upgrade(&context, *args).await,
         Ask::Restart(args) => operations::restart(&context, args).await,
         Ask::Wipe(args) => operations::wipe(&context, args).await,

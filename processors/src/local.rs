@@ -94,7 +94,7 @@ pub async fn run(args: LocalArgs, mut shutdown: watch::Receiver<bool>) -> anyhow
     let epoch = epoch::Epoch::open(&folder)?;
     let (stop_stages, stopping) = watch::channel(false);
     let (learn, learned) = watch::channel(None);
-    let (tell_pause, pause) = watch::channel(None);
+    let (tell_pause, pause) = watch::channel(Arc::default());
     let (decide, policy) = watch::channel(Arc::new(pipeline.terms.policy.clone()));
     let (mut stages, mut runs, mut gates) = (Vec::new(), Vec::new(), Vec::new());
     for name in StageName::ALL {

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
 use kpay_e2e::process::binary;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::world::{NAME, World, turn};
+use crate::world::{NAME, World, phase_of, turn};
 
 /// The plugin as kubectl finds it: a program with that name.
 pub(crate) struct Plugin(PathBuf);
@@ -69,6 +70,37 @@ impl Drop for Plugin {
     }
 }
 
+/// Alice holds it already. The others come, and the last one's time is over.
+fn two_more_hold_it(world: &World, plugin: &Plugin, named: &[&str]) -> anyhow::Result<()> {
+    let say = |args: &[&str]| plugin.json(&[named, args].concat());
+    let names = |view: &Value| -> Vec<String> {
+        let all = view["holders"].as_array().into_iter().flatten();
+        all.map(|one| one["holder"].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    // One of them by the resource, as a tool of somebody's own would.
+    let patch = json!({
+        "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+        "spec": {"pauses": [{"holder": "tool", "reason": "by itself"}]},
+    });
+    let params = PatchParams::apply("tool");
+    world.cluster.wait(world.pipelines().patch(NAME, &params, &Patch::Apply(patch)))?;
+    let held = say(&["pause", "--holder", "alerts/lag", "--for", "1h"])?;
+    assert_eq!(names(&held), ["alice", "tool", "alerts/lag"], "{held}");
+    assert_eq!(names(&say(&["resume"])?).len(), 3, "the desired phase is none of theirs");
+    assert_eq!(names(&say(&["resume", "--holder", "alice"])?), ["tool", "alerts/lag"]);
+    assert_eq!(names(&say(&["resume", "--holder", "tool"])?), ["alerts/lag"], "whoever has written it");
+    let ready = world.cluster.until("the condition names who still holds", |_| {
+        let status = world.status()?;
+        let names: Vec<&str> = status.holders.iter().map(|holder| holder.holder.as_str()).collect();
+        ensure!(names == ["alerts/lag"] && phase_of(&status) == "Paused", "{names:?} {:?}", status.phase);
+        let ready = status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.message.clone());
+        Ok(ready.filter(|message| message.contains("alerts/lag until ")))
+    })?;
+    ensure!(!ready.contains("alice"), "{ready}");
+    say(&["pause", "--holder", "alerts/lag", "--for", "1s"])?;
+    Ok(())
+}
+
 #[test]
 fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result<()> {
     let _turn = turn();
@@ -97,7 +129,8 @@ fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result
     plugin.json(&[&named[..], &["pause", "--holder", "alice", "--reason", "books"]].concat())?;
     world.reach("Paused")?;
     let status = plugin.json(&[&named[..], &["status"]].concat())?;
-    assert_eq!((&status["phase"], &status["pausedBy"]), (&"Paused".into(), &"alice".into()));
+    let held = (&status["phase"], &status["holders"][0]["holder"], &status["holders"][0]["reason"]);
+    assert_eq!(held, (&"Paused".into(), &"alice".into(), &"books".into()));
     // What is taken in while it is paused waits in the topic, or is refused where the spec says so.
     world.patch(&json!({"intakeWhilePaused": "Reject"}))?;
     let mut ids = Vec::new();
@@ -113,7 +146,7 @@ fn the_plugin_pays_pauses_and_resumes_through_the_api_server() -> anyhow::Result
         Ok(None)
     })?;
     world.ids.extend(ids);
-    plugin.json(&[&named[..], &["resume"]].concat())?;
+    two_more_hold_it(&world, &plugin, &named)?;
     world.reach("Running")?;
 
     // What is wrong is said in words of what was asked.

@@ -136,7 +136,8 @@ fn a_generator_follows_its_load_waits_for_the_phase_and_rests_without_one() -> a
     let (load, loads) = watch::channel(Some(part(200)));
     let (stop, shutdown) = watch::channel(false);
     let policy = watch::channel(Arc::new(Policy::new(Currency::new("USD")?))).1;
-    let learning = Learning { phase: phases, policy, pause: watch::channel(None).1, generator: loads };
+    let learning =
+        Learning { phase: phases, policy, pause: watch::channel(Arc::default()).1, generator: loads };
     let [port] = free_ports()?;
     let args = PodArgs {
         bootstrap_servers: broker.bootstrap.clone(),

@@ -128,14 +128,23 @@ fn a_person_pays_and_looks_and_every_end_has_its_exit_code() -> anyhow::Result<(
     assert!(status.out.lines().any(|line| line == "phase:            Running"), "{}", status.out);
     assert_eq!(cli.json(0, &["status"])?["phase"], "Running");
 
-    cli.json(0, &["pause", "--reason", "month's end", "--holder", "alice"])?;
+    cli.json(0, &["pause", "--reason", "month's end"])?;
+    cli.json(0, &["pause", "--holder", "alice", "--for", "1h", "--reason", "books"])?;
     local.wait_for_phase("Paused", |phase| phase == "Paused")?;
     let status = cli.run(&["status"])?;
-    for line in ["paused by:        alice", "reason:           month's end"] {
-        assert!(status.out.lines().any(|told| told == line), "{line}: {}", status.out);
-    }
-    cli.json(0, &["resume"])?;
+    let told = |begin: &str, end: &str| status.out.lines().any(|l| l.starts_with(begin) && l.ends_with(end));
+    assert!(told("reason: ", " month's end"), "{}", status.out);
+    assert!(told("held by:          alice since ", "Z (books)"), "{}", status.out);
+    let resumed = cli.json(0, &["resume"])?;
+    assert_eq!(
+        (&resumed["desiredPhase"], &resumed["holders"][0]["holder"]),
+        (&"Paused".into(), &"alice".into())
+    );
+    cli.json(0, &["resume", "--holder", "alice"])?;
     local.wait_for_phase("Running", |phase| phase == "Running")?;
+    for wrong in [["pause", "--for", "1h"].as_slice(), &["pause", "--holder", "alice", "--for", "soon"]] {
+        assert_eq!(cli.run(wrong)?.exit, 2, "{wrong:?}");
+    }
     local.desire("Paused")?;
     local.wait_for_phase("Paused", |phase| phase == "Paused")?;
     let kept = cli.run(&pay(&["1.00USD", "--id", "p-2"]))?;

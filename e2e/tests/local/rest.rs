@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use kpay_e2e::load;
 use kpay_e2e::local::Local;
 use kpay_e2e::process::binary;
-use kpay_e2e::rest::{Rest, payment};
+use kpay_e2e::rest::{Answer, Rest, payment};
 use serde_json::{Value, json};
 
 use super::{MANIFEST, turn};
@@ -26,7 +26,7 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     let _turn = turn();
     let mut local = Local::create("button", binary()?, MANIFEST)?;
     local.start()?;
-    let body = json!({"reason": "month's end", "holder": "alice"});
+    let body = json!({"reason": "month's end"});
     let answer = local.rest.post("/v1/pipeline/pause", &body, None)?;
     assert_eq!((answer.status, answer.text("desiredPhase")), (202, "Paused"), "{answer:?}");
     let own = local.rest.get("/v1/pipeline")?;
@@ -34,7 +34,7 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     assert!(["Draining", "Paused"].contains(&own.text("phase")), "{own:?}");
     wait_for(&mut local, "Paused")?;
     let since = pause(&local)?;
-    assert_eq!(&since[..2], ["alice", "month's end"]);
+    assert_eq!(&since[..2], ["", "month's end"]);
     let epoch = |local: &Local| -> anyhow::Result<Option<u64>> {
         Ok(local.rest.get("/v1/pipeline")?.body.get("epoch").and_then(Value::as_u64))
     };
@@ -43,7 +43,7 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     local.start()?;
     wait_for(&mut local, "Paused")?;
     assert!(before.is_some() && epoch(&local)? > before, "{before:?}: it only grows, over restarts too");
-    assert_eq!(pause(&local)?, since, "who, why and since when outlive the process");
+    assert_eq!(pause(&local)?, since, "why and since when outlive the process");
     // A file that cannot be read changes nothing; one that can is the newer wish.
     let whole = std::fs::read_to_string(&local.file)?;
     std::fs::write(&local.file, "spec: {")?;
@@ -66,6 +66,55 @@ fn the_last_of_button_and_file_wins_and_a_button_outlives_the_process() -> anyho
     local.desire("Draining")?;
     local.start()?;
     wait_for(&mut local, "Draining")
+}
+
+/// Who holds it paused.
+fn holders(answer: &Answer) -> Vec<&str> {
+    let all = answer.body.get("holders").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|one| one.get("holder")?.as_str()).collect()
+}
+
+#[test]
+fn the_last_holder_to_let_go_or_to_expire_resumes_and_holders_outlive_the_process() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut local = Local::create("holders", binary()?, MANIFEST)?;
+    local.start()?;
+    let hold = |local: &Local, body: Value| local.rest.post("/v1/pipeline/pause", &body, None);
+    let resume = |local: &Local, body: Value| local.rest.post("/v1/pipeline/resume", &body, None);
+    let answer = hold(&local, json!({"holder": "alice", "reason": "books"}))?;
+    assert_eq!((answer.status, holders(&answer)), (202, vec!["alice"]), "{answer:?}");
+    let answer = hold(&local, json!({"holder": "alerts/lag", "expiresIn": "1h"}))?;
+    assert_eq!(holders(&answer), ["alice", "alerts/lag"], "{answer:?}");
+    wait_for(&mut local, "Paused")?;
+    local.kill();
+    local.start()?;
+    wait_for(&mut local, "Paused")?;
+    let kept = local.rest.get("/v1/pipeline")?;
+    assert_eq!(kept.body.get("holders"), answer.body.get("holders"), "since and until when as well");
+
+    // Neither the desired phase, by the gateway and by the file, nor another holder ends what is held.
+    local.desire("Draining")?;
+    local.desire("Running")?;
+    assert_eq!(holders(&resume(&local, json!({}))?), ["alice", "alerts/lag"]);
+    let answer = resume(&local, json!({"holder": "alice"}))?;
+    assert_eq!((answer.text("desiredPhase"), holders(&answer)), ("Paused", vec!["alerts/lag"]), "{answer:?}");
+    assert_eq!(local.rest.get("/v1/pipeline")?.text("phase"), "Paused");
+    // Its time is over soon, and nobody has to come back.
+    hold(&local, json!({"holder": "alerts/lag", "expiresIn": "1ms"}))?;
+    wait_for(&mut local, "Running")?;
+    let over = local.rest.get("/v1/pipeline")?;
+    assert_eq!((over.text("desiredPhase"), holders(&over)), ("Running", vec![]), "{over:?}");
+
+    // The file's own holders hold, and go with their entries.
+    let text = std::fs::read_to_string(&local.file)?;
+    let held = text.replacen("spec:\n", "spec:\n  pauses: [{holder: ci, reason: release}]\n", 1);
+    ensure!(held != text, "{text}");
+    std::fs::write(&local.file, held)?;
+    wait_for(&mut local, "Paused")?;
+    let answer = resume(&local, json!({"holder": "ci"}))?;
+    assert_eq!(holders(&answer), ["ci"], "what the file holds is let go there: {answer:?}");
+    std::fs::write(&local.file, text)?;
+    wait_for(&mut local, "Running")
 }
 
 /// Everything of a list, page by page.

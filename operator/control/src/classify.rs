@@ -22,7 +22,7 @@ pub fn classify(path: &str) -> Option<Change> {
     let mut parts = path.split('.');
     let (first, second, third) = (parts.next()?, parts.next(), parts.next());
     match (first, second, third) {
-        ("desiredPhase" | "intakeWhilePaused", None, None) => Some(Change::InPlace),
+        ("desiredPhase" | "pauses" | "intakeWhilePaused", None, None) => Some(Change::InPlace),
         ("image", Some("repository" | "tag" | "pullPolicy" | "pullSecrets"), None) => Some(Change::Rolling),
         ("kafka", Some(field), None) => kafka(field),
         ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),

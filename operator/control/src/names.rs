@@ -25,9 +25,7 @@ pub const RELEASE_ANNOTATION: &str = "kpay.dev/release";
 pub const RESTART_ANNOTATION: &str = "kpay.dev/restart";
 /// Finalizer of a restart with restricted function: until nothing is restricted by it any more.
 pub const RESTART_FINALIZER: &str = "kpay.dev/restart";
-/// Annotation of a pipeline with who paused it by the gateway.
-pub const PAUSED_BY_ANNOTATION: &str = "kpay.dev/paused-by";
-/// Annotation of a pipeline with why it was paused by the gateway.
+/// Annotation of a pipeline with why its desired phase was set to Paused by the gateway.
 pub const PAUSE_REASON_ANNOTATION: &str = "kpay.dev/pause-reason";
 /// Annotation of a pipeline that is being wiped: what the operation asks of it.
 pub const WIPE_ANNOTATION: &str = "kpay.dev/wipe";

@@ -12,6 +12,7 @@ use kpay_crds::{
 use crate::drain::Blocker;
 use crate::duration::elapsed_ms;
 use crate::names::Component;
+use crate::pause::{Wanted, holders};
 use crate::phase::{Reason, Transition};
 use crate::report::{Reports, answered, figures, in_flight, rounded};
 
@@ -47,10 +48,8 @@ pub struct Input<'a> {
     pub now: Time,
     /// `metadata.generation`.
     pub generation: Option<i64>,
-    /// What the user wants.
-    pub desired: DesiredPhase,
-    /// What keeps it Paused though the user wants otherwise.
-    pub held: Option<&'static str>,
+    /// What it should do, and what keeps it from running.
+    pub wanted: &'a Wanted,
     /// A change of phase, if there is one.
     pub transition: Option<Transition>,
     /// What the pods said.
@@ -93,9 +92,10 @@ pub fn next(old: &PaymentPipelineStatus, input: &Input<'_>) -> PaymentPipelineSt
         status.phase_since = Some(input.now.clone());
         status.drain_timed_out = timed_out(transition, old, input);
     }
-    if input.desired == DesiredPhase::Running {
+    if input.wanted.desired == DesiredPhase::Running {
         status.drain_timed_out = None;
     }
+    status.holders = holders(&input.wanted.pauses, &old.holders, &input.now);
     status.observed_generation = input.generation;
     status.topic_prefix = Some(input.topic_prefix.clone());
     status.processors = input.workloads.iter().map(|(c, report)| (c.to_string(), report.clone())).collect();
@@ -276,7 +276,8 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
             no("Pending", message)
         }
         Phase::Draining => {
-            no("Draining", "the intake is stopped; what is in flight is being finished".into())
+            let stopped = "the intake is stopped; what is in flight is being finished";
+            no("Draining", input.wanted.explains(stopped))
         }
         Phase::Paused => {
             let flight = if status.drain_timed_out.is_some() {
@@ -284,8 +285,7 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
             } else {
                 "nothing is in flight"
             };
-            let then = input.held.unwrap_or("set spec.desiredPhase to Running to resume");
-            no("Paused", format!("{flight}; {then}"))
+            no("Paused", input.wanted.explains(flight))
         }
         Phase::Resuming => no("Resuming", "the intake has started again".into()),
         Phase::Failed => no("Failed", "the spec cannot be served; see the Degraded condition".into()),
@@ -295,8 +295,8 @@ fn ready(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> Ver
 fn progressing(phase: Phase, input: &Input<'_>) -> Verdict {
     match phase {
         Phase::Pending | Phase::Draining | Phase::Resuming => {
-            let message = format!("{phase}, wanted is {:?}", input.desired);
-            Verdict::new(Some(true), phase.as_str(), message)
+            let message = format!("{phase}, wanted is {:?}", input.wanted.desired);
+            Verdict::new(Some(true), phase.as_str(), input.wanted.explains(&message))
         }
         Phase::Running | Phase::Paused | Phase::Failed => match unready(input, |_| true) {
             Some(message) => Verdict::new(Some(true), "PodsNotReady", message),
@@ -320,7 +320,8 @@ fn drained(phase: Phase, status: &PaymentPipelineStatus, input: &Input<'_>) -> V
     }
     match phase {
         Phase::Paused => {
-            Verdict::new(Some(true), "Proven", "every pod has stopped the intake and nothing is in flight")
+            let proven = "every pod has stopped the intake and nothing is in flight";
+            Verdict::new(Some(true), "Proven", input.wanted.explains(proven))
         }
         Phase::Draining => match input.blockers {
             // The epoch of this phase is only being written: what was asked was about the one before.

@@ -6,9 +6,9 @@ mod topics;
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, PaymentPipeline,
+    AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, Pause, PaymentPipeline,
     PaymentPipelineSpec, PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
-    TopicReport, UpgradeStrategy,
+    TopicReport,
 };
 use kube::ResourceExt;
 
@@ -17,7 +17,7 @@ use crate::duration::parse_ms;
 use crate::generator;
 use crate::names::{Component, TopicName, WIPE_ANNOTATION};
 use crate::policy::{Terms, terms};
-use crate::restart::{self, Function};
+use crate::restart;
 use crate::start::StartFrom;
 use crate::upgrade::{self, own, release};
 use crate::wipe::Mark;
@@ -44,10 +44,10 @@ pub struct ValidatedPipeline {
     pub namespace: String,
     /// Name of the resource.
     pub name: String,
-    /// What it should do: what the user wants, unless something holds it.
+    /// What its spec asks for, whoever holds it: [`crate::pause::Wanted`] has what it should do.
     pub desired: DesiredPhase,
-    /// What keeps it Paused though the user wants otherwise, for people.
-    pub held: Option<&'static str>,
+    /// Who holds it paused, and until when.
+    pub pauses: Vec<Pause>,
     /// What a wipe asks of it, while there is one.
     pub wipe: Option<Mark>,
     /// What pods should be made from.
@@ -124,17 +124,6 @@ impl ValidatedPipeline {
             if *release != self.release {
                 self.rolled.insert(component, release.clone());
             }
-        }
-        let under_way = status.upgrade.as_ref().is_some_and(|up| up.state.is_under_way());
-        if under_way && self.upgrade.strategy == UpgradeStrategy::DrainThenRoll {
-            self.desired = DesiredPhase::Paused;
-            self.held.get_or_insert("pods are being replaced (spec.upgrade.strategy: DrainThenRoll)");
-        }
-        if restart::function(status) == Function::QueriesOnly {
-            self.desired = DesiredPhase::Paused;
-            self.held.get_or_insert(
-                "pods are being replaced (restart.during: QueriesOnly of the PipelineOperation)",
-            );
         }
         let declared = self.terms.intake_per_second;
         self.terms.intake_per_second = restart::intake_per_second(Some(status), declared);
@@ -232,8 +221,8 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
     let idempotency_window_seconds = u32::try_from(window_ms.saturating_add(999) / 1000).unwrap_or(u32::MAX);
     let wipe = resource.annotations().get(WIPE_ANNOTATION).map(|text| Mark::from_text(text));
     Ok(ValidatedPipeline {
-        desired: if wipe.is_some() { DesiredPhase::Paused } else { spec.desired_phase },
-        held: wipe.map(|_| "a wipe is under way, see the PipelineOperation"),
+        desired: spec.desired_phase,
+        pauses: spec.pauses.clone(),
         wipe,
         release: release(resource, image, pull_policy.as_str(), idempotency_window_seconds),
         generator: spec

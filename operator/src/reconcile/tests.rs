@@ -126,6 +126,75 @@ async fn drain_without_an_answer_of_the_pods_stays_draining_and_names_them() {
     assert!(drained.message.contains("pod payments-account-0"), "{}", drained.message);
 }
 
+/// Reconciles until the phase is this, as the pods come and go.
+async fn reaches(world: &World, phase: Phase) {
+    for _ in 0..20 {
+        world.pods_come_and_go();
+        world.time_passes();
+        world.reconcile().await;
+        if world.pipeline().status.and_then(|status| status.phase) == Some(phase) {
+            return;
+        }
+    }
+    panic!("not {phase}: {:?}", world.pipeline().status);
+}
+
+#[tokio::test]
+async fn a_pause_ends_when_the_last_holder_lets_go_and_each_is_told() {
+    let world = World::new();
+    world.running().await;
+    let holders = || {
+        let status = world.pipeline().status.expect("a status");
+        status.holders.into_iter().map(|holder| holder.holder).collect::<Vec<_>>()
+    };
+    world.edit(&json!({"pauses": [{"holder": "alice"}, {"holder": "bob", "reason": "books"}]}));
+    reaches(&world, Phase::Paused).await;
+    assert_eq!(holders(), ["alice", "bob"]);
+    world.edit(&json!({"pauses": [{"holder": "bob", "reason": "books"}], "desiredPhase": "Running"}));
+    world.reconcile().await;
+    let status = world.pipeline().status.expect("a status");
+    assert_eq!((status.phase, holders()), (Some(Phase::Paused), vec!["bob".to_owned()]));
+    let ready = status.conditions.iter().find(|c| c.type_ == "Ready").expect("a condition");
+    assert!(ready.message.contains("held by bob (books)"), "{}", ready.message);
+    // As it was written, though it has ended.
+    world.edit(&json!({"pauses": [{"holder": "bob", "until": "2026-01-01T00:00:00Z"}]}));
+    reaches(&world, Phase::Running).await;
+    assert_eq!((holders(), world.pipeline().spec.pauses.len()), (vec![], 1));
+    let events = world.server.lock().events.clone();
+    let of_pauses: Vec<_> = events.iter().filter(|reason| reason.starts_with("Pause")).collect();
+    assert_eq!(of_pauses, ["PauseHeld", "PauseHeld", "PauseLetGo", "PauseLetGo"]);
+}
+
+#[tokio::test]
+async fn a_spec_that_is_wrong_ends_no_pause_that_somebody_holds() {
+    let world = World::new();
+    world.running().await;
+    world.edit(&json!({"pauses": [{"holder": "alice"}]}));
+    reaches(&world, Phase::Paused).await;
+    world.edit(&json!({"drain": {"timeout": "soon"}}));
+    world.reconcile().await;
+    let status = world.pipeline().status.expect("a status");
+    assert_eq!((status.phase, status.holders.len()), (Some(Phase::Paused), 1));
+    world.edit(&json!({"pauses": []}));
+    world.reconcile().await;
+    assert_eq!(world.pipeline().status.and_then(|status| status.phase), Some(Phase::Resuming));
+}
+
+#[tokio::test]
+async fn a_pause_that_will_end_is_looked_at_in_time() {
+    let world = World::new();
+    world.running().await;
+    let soon = Timestamp::now() + Duration::from_secs(9);
+    world.edit(&json!({"pauses": [{"holder": "alice", "until": soon.to_string()}]}));
+    reaches(&world, Phase::Paused).await;
+    let look = || reconcile(Arc::new(world.pipeline()), Arc::clone(&world.context));
+    let at_rest = Action::requeue(AT_REST);
+    assert_ne!(look().await.expect("a reconcile"), at_rest, "sooner than at rest");
+    world.edit(&json!({"pauses": [{"holder": "alice", "until": "2999-01-01T00:00:00Z"}]}));
+    look().await.expect("a reconcile");
+    assert_eq!(look().await.expect("a reconcile"), at_rest);
+}
+
 #[tokio::test]
 async fn invalid_spec_of_a_running_pipeline_changes_only_the_status() {
     let world = World::new();

@@ -11,6 +11,12 @@ export interface Sum {
   count: number;
   value: Record<string, Integer>;
 }
+export interface Holder {
+  holder: string;
+  reason?: string;
+  since?: string;
+  until?: string;
+}
 export interface Pipeline {
   phase: string | null;
   desiredPhase: string | null;
@@ -20,6 +26,7 @@ export interface Pipeline {
   pausedBy?: string;
   reason?: string;
   since?: string;
+  holders?: Holder[];
 }
 export interface PipelineEvent extends Pipeline {
   perSecond: number | null;
@@ -135,9 +142,9 @@ const page = (path: string, after: string | undefined, limit: number) =>
   `${path}?limit=${limit}${after === undefined ? "" : `&after=${at(after)}`}`;
 
 export const pipeline = () => request<Pipeline>("GET", "/v1/pipeline");
-export const pause = (body: { reason?: string; holder?: string }) =>
+export const pause = (body: { reason?: string; holder?: string; expiresIn?: string }) =>
   request<Pipeline>("POST", "/v1/pipeline/pause", body);
-export const resume = () => request<Pipeline>("POST", "/v1/pipeline/resume", {});
+export const resume = (body: { holder?: string }) => request<Pipeline>("POST", "/v1/pipeline/resume", body);
 
 export interface NewPayment {
   id: string;

@@ -1,18 +1,26 @@
 /** The pipeline's phase with pause and resume. I/O and the document. */
 
-import type { Pipeline, Served } from "./api.ts";
+import type { Holder, Pipeline, Served } from "./api.ts";
 import * as api from "./api.ts";
 import { ask } from "./dialog.ts";
-import { announce, byId, said, value } from "./dom.ts";
+import { announce, byId, h, said, value } from "./dom.ts";
 import { phaseTone } from "./words.ts";
 
 const SHORT = { dateStyle: "short", timeStyle: "short" } as const;
 
-/** Who wants the pause, since when and why. */
-function pausing({ pausedBy, reason, since }: Pipeline): string {
-  const at = since === undefined ? "" : `since ${new Date(since).toLocaleString(undefined, SHORT)}`;
-  const who = [pausedBy && `by ${pausedBy}`, at].filter(Boolean).join(" ");
+const at = (word: string, time: string | undefined): string =>
+  time === undefined ? "" : `${word} ${new Date(time).toLocaleString(undefined, SHORT)}`;
+
+/** Somebody who wants the pause, since and until when, and why. */
+function pausing(by: string | undefined, { reason, since, until }: Partial<Holder>): string {
+  const who = [by && `by ${by}`, at("since", since), at("until", until)].filter(Boolean).join(" ");
   return [who, reason].filter(Boolean).join(": ");
+}
+
+/** All who want it. */
+function all({ pausedBy, reason, since, holders }: Pipeline): string[] {
+  const byPhase = pausing(pausedBy, { ...(reason && { reason }), ...(since && { since }) });
+  return [byPhase, ...(holders ?? []).map((one) => pausing(one.holder, one))];
 }
 
 /** Returns what shows a pipeline that was read. */
@@ -22,6 +30,7 @@ export function phase(served: Served): (pipeline: Pipeline) => void {
   const pausable = served("post", "/v1/pipeline/pause");
   const resumable = served("post", "/v1/pipeline/resume");
   let shown = "";
+  let holders: Holder[] = [];
 
   const show = (pipeline: Pipeline) => {
     const text = pipeline.phase ?? "Phase unknown";
@@ -33,11 +42,12 @@ export function phase(served: Served): (pipeline: Pipeline) => void {
     }
     const under = pipeline.phase !== null && pipeline.phase !== pipeline.desiredPhase;
     const wanted = under && pipeline.desiredPhase ? `wanted: ${pipeline.desiredPhase}` : "";
-    const wish = [wanted, pausing(pipeline)].filter(Boolean).join(" · ");
+    const wish = [wanted, ...all(pipeline)].filter(Boolean).join(" · ");
     if (note.dataset.wish !== wish) {
       note.dataset.wish = wish;
       note.textContent = wish;
     }
+    holders = pipeline.holders ?? [];
     swap(pause, resume, pipeline.desiredPhase === "Paused");
   };
 
@@ -57,18 +67,41 @@ export function phase(served: Served): (pipeline: Pipeline) => void {
       fields: [
         { name: "reason", label: "Reason" },
         { name: "holder", label: "Who" },
+        { name: "expiresIn", label: "For", hint: "30m" },
       ],
       act: "Pause",
       send: async (form) => {
         const [reason, holder] = [value(form, "reason"), value(form, "holder")];
-        show(await api.pause({ ...(reason && { reason }), ...(holder && { holder }) }));
+        const expiresIn = value(form, "expiresIn");
+        show(
+          await api.pause({ ...(reason && { reason }), ...(holder && { holder }), ...(expiresIn && { expiresIn }) }),
+        );
       },
     }),
   );
+  /** Nobody lets go of what another holds without having read whose it is. */
+  const letGo = () =>
+    ask({
+      title: "Resume the pipeline",
+      about: [
+        h("p", {}, `Held ${holders.map((one) => pausing(one.holder, one)).join(" · ")}`),
+        "The last holder to let go lets it run; without a name only the desired phase is set.",
+      ],
+      fields: [{ name: "holder", label: "Who lets go" }],
+      act: "Resume",
+      send: async (form) => {
+        const holder = value(form, "holder");
+        show(await api.resume({ ...(holder && { holder }) }));
+      },
+    });
   resume.addEventListener("click", async () => {
+    if (holders.length > 0) {
+      letGo();
+      return;
+    }
     resume.disabled = true;
     try {
-      show(await api.resume());
+      show(await api.resume({}));
     } catch (error) {
       note.textContent = said(error);
     } finally {

@@ -84,6 +84,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     ms.map(Duration::from_millis).ok_or_else(|| "is no duration such as 500ms, 5s or 2m".to_owned())
 }
 
+/// A duration as the gateway reads it.
+fn lasting(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
 fn wait(text: &str) -> Result<u64, String> {
     let wait = duration(text)?;
     let seconds = wait.as_secs();
@@ -110,7 +115,19 @@ pub struct PauseArgs {
     /// The reason, for who finds the pipeline paused.
     #[arg(long)]
     pub reason: Option<String>,
-    /// Who holds it.
+    /// Who holds it; the last holder to let go lets it run. Without one the desired phase is set, which anybody may set
+    /// back.
+    #[arg(long)]
+    pub holder: Option<String>,
+    /// After how long it ends by itself, such as 30m; without this, when the holder lets go.
+    #[arg(long = "for", value_name = "DURATION", requires = "holder", value_parser = lasting)]
+    pub lasting: Option<String>,
+}
+
+/// The end of a pause.
+#[derive(Debug, Clone, Args)]
+pub struct ResumeArgs {
+    /// Who lets go of what it holds. Without one the desired phase is set to Running.
     #[arg(long)]
     pub holder: Option<String>,
 }
@@ -124,6 +141,14 @@ mod tests {
         assert_eq!((wait("5s"), wait("30s"), wait("1000ms")), (Ok(5), Ok(30), Ok(1)));
         for wrong in ["0s", "31s", "1m", "5", "1500ms", "soon", ""] {
             assert!(wait(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pause_lasts_for_a_duration() {
+        assert_eq!(lasting("30m"), Ok("30m".to_owned()));
+        for wrong in ["", "30", "soon", "0s", "1h30m"] {
+            assert!(lasting(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -2,9 +2,10 @@
 //! argument.
 
 use jiff::Timestamp;
+use kpay_control::pause::describe;
 use kpay_control::restart::{Function, function};
 use kpay_crds::{
-    Amounts, OperationPhase, PaymentPipeline, PaymentPipelineStatus, PipelineOperation, StepState,
+    Amounts, Holder, OperationPhase, PaymentPipeline, PaymentPipelineStatus, PipelineOperation, StepState,
     UpgradeState, UpgradeStatus, WipeStatus,
 };
 use kube::ResourceExt;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use super::pipeline::sum;
 use super::tree::Node;
 use crate::gateway::dto::Sum;
-use crate::pod::pause::Pause;
+use crate::pod::pause::Pauses;
 
 /// A pipeline, who pauses it, and what is done to it.
 pub(super) struct Overview<'a> {
@@ -27,7 +28,7 @@ impl Overview<'_> {
     /// For programs: the status as the resource has it, with what it is wanted to do and by whom, and the operations.
     pub(super) fn json(&self) -> Value {
         let mut all = serde_json::to_value(self.status()).unwrap_or_default();
-        let pause = self.pause().unwrap_or_default();
+        let pause = self.pauses().by_phase.unwrap_or_default();
         let more = [
             ("namespace", json!(self.pipeline.namespace())),
             ("name", json!(self.pipeline.name_any())),
@@ -68,8 +69,8 @@ impl Overview<'_> {
         self.pipeline.status.clone().unwrap_or_default()
     }
 
-    fn pause(&self) -> Option<Pause> {
-        Pause::of(self.pipeline)
+    fn pauses(&self) -> Pauses {
+        Pauses::of(self.pipeline).at(self.now)
     }
 
     /// A spec that is newer than what is told.
@@ -80,13 +81,19 @@ impl Overview<'_> {
         (seen < written).then(|| Node::new(text))
     }
 
+    /// What it is wanted to do, and who holds it paused.
     fn desired(&self) -> Node {
-        let desired = format!("desired: {:?}", self.pipeline.spec.desired_phase);
-        let Some(pause) = self.pause() else { return Node::new(desired) };
+        let pauses = self.pauses();
+        let desired = format!("desired: {:?}", pauses.desired(self.pipeline.spec.desired_phase));
+        let pause = pauses.by_phase.unwrap_or_default();
         let by = pause.by.map(|by| format!(", by {by}")).unwrap_or_default();
         let since = pause.since.map(|since| format!(", since {}", date(since))).unwrap_or_default();
         let why = pause.reason.map(|why| format!(": {why}")).unwrap_or_default();
-        Node::new(format!("{desired}{by}{since}{why}"))
+        let held = |one: &Holder| {
+            let told = describe(&one.holder, one.reason.as_deref(), one.until.as_ref());
+            Node::new(format!("held by {told}"))
+        };
+        Node::new(format!("{desired}{by}{since}{why}")).with(pauses.holders.iter().map(held))
     }
 }
 

@@ -3,16 +3,15 @@
 use jiff::Timestamp;
 use kpay_crds::{OperationPhase, PipelineOperation};
 use kpay_domain::Currency;
-use serde_json::json;
 
 use super::amount::Shown;
-use super::args::PauseArgs;
+use super::args::{PauseArgs, ResumeArgs};
 use super::client::Answer;
 use super::cluster::Cluster;
 use super::exit::{CliError, Exit};
 use super::overview::Overview;
 use super::{Context, object, print};
-use crate::gateway::dto::{PipelineView, Sum};
+use crate::gateway::dto::{HolderView, PipelineView, Sum};
 
 /// Shows the pipeline.
 pub(super) async fn status(context: &Context) -> Result<Exit, CliError> {
@@ -47,6 +46,7 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit, C
     let body = object([
         ("reason", args.reason.clone().map(Into::into)),
         ("holder", args.holder.clone().map(Into::into)),
+        ("expiresIn", args.lasting.clone().map(Into::into)),
     ]);
     let answer = context.gateway.post_json("/v1/pipeline/pause", &body, None).await?;
     show(context, &answer)?;
@@ -54,8 +54,9 @@ pub(super) async fn pause(context: &Context, args: &PauseArgs) -> Result<Exit, C
 }
 
 /// Asks for the end of a pause.
-pub(super) async fn resume(context: &Context) -> Result<Exit, CliError> {
-    let answer = context.gateway.post_json("/v1/pipeline/resume", &json!({}), None).await?;
+pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> Result<Exit, CliError> {
+    let body = object([("holder", args.holder.clone().map(Into::into))]);
+    let answer = context.gateway.post_json("/v1/pipeline/resume", &body, None).await?;
     show(context, &answer)?;
     Ok(Exit::Done)
 }
@@ -63,19 +64,33 @@ pub(super) async fn resume(context: &Context) -> Result<Exit, CliError> {
 fn show(context: &Context, answer: &Answer) -> Result<(), CliError> {
     let unknown = || "not known now".to_owned();
     let fields = match serde_json::from_str::<PipelineView>(&answer.raw) {
-        Ok(view) => vec![
+        Ok(view) => [
             ("phase", view.phase.unwrap_or_else(unknown)),
             ("desired", view.desired_phase.unwrap_or_default()),
             ("paused by", view.paused_by.unwrap_or_default()),
             ("reason", view.reason.unwrap_or_default()),
             ("since", view.since.unwrap_or_default()),
+        ]
+        .into_iter()
+        .chain(view.holders.iter().map(|one| ("held by", holder(one))))
+        .chain([
             ("epoch", view.epoch.map(|epoch| epoch.to_string()).unwrap_or_default()),
             ("in flight", view.in_flight.as_ref().map_or_else(unknown, sum)),
             ("confirmed today", view.confirmed_today.as_ref().map_or_else(unknown, sum)),
-        ],
+        ])
+        .collect(),
         Err(_) => vec![("answer", answer.raw.clone())],
     };
     Ok(context.printer.one(&answer.raw, &fields)?)
+}
+
+/// Who holds it paused, since and until when, and why.
+fn holder(one: &HolderView) -> String {
+    let part = |word: &str, text: Option<&String>| text.map(|text| format!(" {word} {text}"));
+    let times = [part("since", one.since.as_ref()), part("until", one.until.as_ref())];
+    let reason = one.reason.as_ref().map(|reason| format!(" ({reason})"));
+    let parts = times.into_iter().chain([reason]).flatten();
+    [one.holder.clone()].into_iter().chain(parts).collect()
 }
 
 /// How many, and what they are worth.
@@ -91,6 +106,15 @@ pub(super) fn sum(sum: &Sum) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_holder_is_shown_with_all_that_is_known() {
+        let bare = HolderView { holder: "alice".to_owned(), reason: None, since: None, until: None };
+        assert_eq!(holder(&bare), "alice");
+        let text = |text: &str| Some(text.to_owned());
+        let full = HolderView { reason: text("books"), since: text("noon"), until: text("one"), ..bare };
+        assert_eq!(holder(&full), "alice since noon until one (books)");
+    }
 
     #[test]
     fn a_sum_is_shown_with_its_value_by_currency() {

@@ -20,10 +20,12 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("attributes_too_many", 400, "more than 16 `attributes`"),
     ("body_incomplete", 400, "the connection ended within the body"),
     ("currency_invalid", 400, "not three capital letters"),
+    ("duration_invalid", 400, "not a number with ms, s, m, h or d"),
     ("field_missing", 400, "a field that is needed is absent or empty"),
     ("field_type", 400, "a field has another type"),
     ("field_unknown", 400, "there is no such field"),
     ("generator_invalid", 400, "the load is not to be had"),
+    ("holder_invalid", 400, "not letters, digits and `-._:@/+`, or not a letter or a digit at both ends"),
     (
         "id_invalid",
         400,
@@ -39,6 +41,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("letter_unknown", 404, "no dead letter has this id, or it is not kept any more"),
     ("payment_unknown", 404, "no payment or account command has this id"),
     ("unknown_account", 404, "no account has this id"),
+    ("holders_too_many", 409, "as many hold the pipeline paused as can"),
     ("idempotency_conflict", 409, "the id was used before with another body"),
     ("letter_source_unknown", 409, "it came from no topic that a stage of this pipeline reads"),
     ("letter_too_large", 409, "it is longer than any record that a stage reads, or cut"),
@@ -100,7 +103,8 @@ const OWNER: &[&str] = &["owner_unavailable"];
 const ID: &[&str] = &["id_invalid"];
 const LETTERS: &[&str] = &["letters_reading", "letters_unavailable"];
 const REPLAY: &[&str] = &["field_missing", "field_type", "text_too_long"];
-const WISH: &[&str] = &["field_unknown", "phase_fixed", "wish_unavailable"];
+const WISH: &[&str] =
+    &["field_type", "field_unknown", "holder_invalid", "phase_fixed", "text_too_long", "wish_unavailable"];
 
 /// The codes of each operation, by its id.
 const OPERATIONS: &[(&str, &[&[&str]])] = &[
@@ -131,7 +135,7 @@ const OPERATIONS: &[(&str, &[&[&str]])] = &[
     ("get_throughput", &[PARAMETERS, OWNER]),
     ("get_totals", &[]),
     ("get_pipeline", &[]),
-    ("pause_pipeline", &[BODY, WISH, &["field_type", "text_too_long"]]),
+    ("pause_pipeline", &[BODY, WISH, &["duration_invalid", "field_missing", "holders_too_many"]]),
     ("resume_pipeline", &[BODY, WISH]),
     ("list_dead_letters", &[LETTERS, &["parameter_invalid"]]),
     ("get_dead_letter", &[ID, LETTERS, &["letter_unknown"]]),

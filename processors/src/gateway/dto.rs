@@ -16,8 +16,8 @@ pub use accounts::{
 };
 pub use holds::{HeldPaymentView, HoldView, HoldsPage, NewVerdict};
 pub use pipeline::{
-    LargestView, LatencyView, NewPause, PipelineEvent, PipelineView, Sum, ThroughputView, TotalsView,
-    WindowView,
+    HolderView, LargestView, LatencyView, NewPause, NewResume, PipelineEvent, PipelineView, Sum,
+    ThroughputView, TotalsView, WindowView,
 };
 
 /// An amount as an integer of minor units (cents for USD, yen for JPY).

@@ -1,34 +1,36 @@
 //! `/v1/pipeline`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use kpay_crds::DesiredPhase;
+use kpay_control::duration::parse_ms;
+use kpay_control::pause::is_holder;
+use kpay_crds::{DesiredPhase, HOLDER_BYTES_MAX, Holder, Pause, REASON_MAX};
+use serde_json::Value;
 
 use super::App;
 use super::answer::Json;
-use super::dto::{NewPause, PipelineEvent, PipelineView, Sum};
+use super::dto::{HolderView, NewPause, NewResume, PipelineEvent, PipelineView, Sum};
 use super::extract::OptionalJson;
 use super::fields;
 use super::peers::Controls;
 use super::problem::{Failure, Problem, Rejected};
-use super::wish::{Wish, WishError};
+use super::wish::{Granted, Wish, WishError};
 use crate::names::StageName;
-use crate::pod::pause::Pause;
+use crate::pod::pause::Pauses;
 
-/// The longest name of who pauses, in bytes.
-const HOLDER_BYTES_MAX: usize = 64;
-/// The longest reason, in bytes.
-const REASON_BYTES_MAX: usize = 256;
+/// The longest duration that can be one, in bytes.
+const EXPIRES_IN_BYTES_MAX: usize = 16;
 
 /// Look at the pipeline as a whole.
 ///
-/// The sums are asked of the pods at this moment; one that cannot be told exactly is null. While it is wanted to pause,
-/// `pausedBy`, `reason` and `since` tell who wants that, why and since when, as far as the resource, or the file that stands
-/// for it, has it.
+/// The sums are asked of the pods at this moment; one that cannot be told exactly is null. `holders` are those who hold it
+/// paused. While its desired phase is not Running, `pausedBy`, `reason` and `since` tell who wants that, why and since when,
+/// as far as the resource, or the file that stands for it, has it.
 #[utoipa::path(
     get, operation_id = "get_pipeline", path = "/v1/pipeline", tag = "pipeline",
     responses((status = 200, body = PipelineView, description = "The pipeline")),
@@ -56,11 +58,10 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
     let inflight = app.peers.controls(StageName::Inflight).await.ok();
     let accepted = inflight.and_then(|controls| controls.progress());
     let finished = confirmed.as_ref().and_then(Controls::progress);
-    let pause = app.pause.borrow().clone();
-    let pause = pause.filter(|_| learned.is_some_and(|learned| learned.desired != DesiredPhase::Running));
+    let pauses = app.pause.borrow().at(Timestamp::now());
     let view = PipelineView {
         phase: learned.map(|learned| learned.phase.to_string()),
-        desired_phase: learned.map(|learned| format!("{:?}", learned.desired)),
+        desired_phase: None,
         epoch: learned.map(|learned| learned.epoch),
         in_flight: accepted
             .zip(finished)
@@ -69,17 +70,27 @@ async fn look(app: &App) -> (PipelineView, Option<Controls>) {
         paused_by: None,
         reason: None,
         since: None,
+        holders: Vec::new(),
     };
-    (view.paused(pause.as_deref()), confirmed)
+    (view.wanted(learned.map(|learned| learned.desired), &pauses), confirmed)
 }
 
 impl PipelineView {
-    /// The same, with who wants it not to run, and why and since when.
-    fn paused(self, pause: Option<&Pause>) -> Self {
+    /// The same, with what is wanted and who wants it not to run, and why and since when.
+    fn wanted(self, desired: Option<DesiredPhase>, pauses: &Pauses) -> Self {
+        let pause = pauses.by_phase.as_ref().filter(|_| desired.is_some_and(|d| d != DesiredPhase::Running));
+        let holder = |one: &Holder| HolderView {
+            holder: one.holder.clone(),
+            reason: one.reason.clone(),
+            since: one.since.as_ref().map(|time| rfc3339(time.0)),
+            until: one.until.as_ref().map(|time| rfc3339(time.0)),
+        };
         Self {
+            desired_phase: desired.map(|desired| format!("{:?}", pauses.desired(desired))),
             paused_by: pause.and_then(|pause| pause.by.clone()),
             reason: pause.and_then(|pause| pause.reason.clone()),
             since: pause.and_then(|pause| pause.since).map(rfc3339),
+            holders: pauses.holders.iter().map(holder).collect(),
             ..self
         }
     }
@@ -88,8 +99,9 @@ impl PipelineView {
 /// Pause the pipeline: stop the intake and finish what is in flight.
 ///
 /// 202 means that the wish is kept, over restarts; `phase` is `Paused` once nothing is in flight. Payments that come
-/// meanwhile are buffered. In a cluster this patches `spec.desiredPhase` of the resource and notes who and why in its
-/// annotations; in `kpay local` a later edit of the file wins.
+/// meanwhile are buffered. Several can hold it, each as a `holder`; the last one to let go, or whose time is over, lets it
+/// run. Who holds it already changes the reason and the end. In a cluster this is the holder's entry of `spec.pauses` of
+/// the resource. Without a holder it sets `spec.desiredPhase`; in `kpay local` a later edit of the file wins over that.
 #[utoipa::path(
     post, operation_id = "pause_pipeline", path = "/v1/pipeline/pause", tag = "pipeline",
     request_body = Option<NewPause>,
@@ -99,52 +111,71 @@ pub(super) async fn pause(
     State(app): State<Arc<App>>,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Rejected> {
-    let NewPause { reason, holder } = read(&body)?;
-    wish(&app, Wish { desired: DesiredPhase::Paused, holder, reason }).await
+    wish(&app, read(&body, Timestamp::now())?).await
 }
 
 fn rfc3339(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-fn read(body: &[u8]) -> Result<NewPause, Failure> {
-    let mut fields = fields::object(body, &["reason", "holder"])?;
-    Ok(NewPause {
-        reason: fields::text(&mut fields, "reason", REASON_BYTES_MAX)?,
-        holder: fields::text(&mut fields, "holder", HOLDER_BYTES_MAX)?,
-    })
+fn read(body: &[u8], now: Timestamp) -> Result<Wish, Failure> {
+    let mut fields = fields::object(body, &["reason", "holder", "expiresIn"])?;
+    let reason = fields::text(&mut fields, "reason", REASON_MAX)?;
+    let until = fields::text(&mut fields, "expiresIn", EXPIRES_IN_BYTES_MAX)?
+        .map(|text| end(&text, now).ok_or_else(|| Problem::duration_invalid("expiresIn", &text)))
+        .transpose()?;
+    match (holder(&mut fields)?, until) {
+        (Some(holder), until) => Ok(Wish::Hold(Pause { holder, reason, until: until.map(Into::into) })),
+        (None, Some(_)) => Err(Problem::holder_missing()),
+        (None, None) => Ok(Wish::Phase(DesiredPhase::Paused, reason)),
+    }
+}
+
+fn holder(fields: &mut BTreeMap<String, Value>) -> Result<Option<String>, Failure> {
+    let holder = fields::text(fields, "holder", HOLDER_BYTES_MAX)?;
+    match holder {
+        Some(name) if !is_holder(&name) => Err(Problem::holder_invalid()),
+        holder => Ok(holder),
+    }
+}
+
+/// The time after so long, in whole seconds as the resource has it, and not too early.
+fn end(duration: &str, now: Timestamp) -> Option<Timestamp> {
+    let ms = now.as_millisecond().checked_add(parse_ms(duration)?)?;
+    Timestamp::from_second(ms.checked_add(999)?.div_euclid(1_000)).ok()
 }
 
 /// Resume the pipeline.
 ///
-/// 202 means that the wish is kept, over restarts; `phase` tells when it has come true.
+/// 202 means that the wish is kept, over restarts; `phase` tells when it has come true. With a `holder` only that pause is
+/// let go, without one only the desired phase is Running again: `holders` tells who still holds it paused.
 #[utoipa::path(
     post,
     operation_id = "resume_pipeline",
     path = "/v1/pipeline/resume",
     tag = "pipeline",
+    request_body = Option<NewResume>,
     responses(WishAnswers)
 )]
 pub(super) async fn resume(
     State(app): State<Arc<App>>,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Rejected> {
-    fields::object(&body, &[])?;
-    wish(&app, Wish { desired: DesiredPhase::Running, holder: None, reason: None }).await
+    let holder = holder(&mut fields::object(&body, &["holder"])?)?;
+    wish(&app, holder.map_or(Wish::Phase(DesiredPhase::Running, None), Wish::LetGo)).await
 }
 
 async fn wish(app: &App, wish: Wish) -> Result<Response, Rejected> {
-    let desired = wish.desired;
-    let pause = app.wishes.wish(wish).await.map_err(|error| match error {
+    let Granted { desired, pauses } = app.wishes.wish(wish).await.map_err(|error| match error {
         WishError::Fixed => Problem::phase_fixed(),
-        WishError::Kubernetes(_) | WishError::File(_) => {
+        WishError::Full => Problem::holders_too_many(),
+        WishError::Gone | WishError::Unreadable(_) | WishError::Kubernetes(_) | WishError::File(_) => {
             tracing::warn!(%error, "a wish was not kept");
             Problem::wish_unavailable()
         }
     })?;
     // What was wished is kept by now, though perhaps not yet learned.
-    let view = PipelineView { desired_phase: Some(format!("{desired:?}")), ..look(app).await.0 };
-    let view = view.paused(pause.as_ref());
+    let view = look(app).await.0.wanted(Some(desired), &pauses.at(Timestamp::now()));
     Ok((StatusCode::ACCEPTED, Json(view)).into_response())
 }
 

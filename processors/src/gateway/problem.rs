@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kpay_crds::PAUSES_MAX;
 use kpay_domain::intake::{RECORD_BYTES_MAX, default_id};
 use kpay_domain::{AccountCommand, Action, Intake, Malformed, Reason};
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,32 @@ impl Problem {
         };
         let title = "The id belongs to another request";
         Self::new(StatusCode::CONFLICT, "idempotency_conflict", title, detail).on("id").at(location)
+    }
+
+    /// 400: a name that no holder has.
+    pub(super) fn holder_invalid() -> Failure {
+        let detail = "holder has letters, digits and -._:@/+ only, with a letter or a digit at both ends";
+        Self::new(StatusCode::BAD_REQUEST, "holder_invalid", "The request cannot be read", detail)
+            .on("holder")
+    }
+
+    /// 400: a pause that ends by itself is somebody's.
+    pub(super) fn holder_missing() -> Failure {
+        let detail = "holder is needed with expiresIn: what ends by itself is the pause of a holder";
+        Self::new(StatusCode::BAD_REQUEST, "field_missing", "The request cannot be read", detail).on("holder")
+    }
+
+    /// 400: no duration, or none that ends within the calendar.
+    pub(super) fn duration_invalid(field: &'static str, value: &str) -> Failure {
+        let detail =
+            format!("{field}: `{value}` is no duration; write a number with ms, s, m, h or d, such as 30m");
+        Self::new(StatusCode::BAD_REQUEST, "duration_invalid", "The request cannot be read", detail).on(field)
+    }
+
+    /// 409: as many hold it paused as can.
+    pub(super) fn holders_too_many() -> Failure {
+        let detail = format!("{PAUSES_MAX} hold the pipeline paused already; GET /v1/pipeline tells who");
+        Self::new(StatusCode::CONFLICT, "holders_too_many", "Too many holders", detail).on("holder")
     }
 
     /// 409: nobody can change the phase.

@@ -30,10 +30,10 @@ use self::dead_letters::Shelf;
 use super::append::{AppendError, Appender};
 use super::dead_letters::DeadLetters;
 use super::peers::{Answer, AskError, Controls, Listing, Peers, Question};
-use super::wish::{Wish, WishError, Wishes};
+use super::wish::{Granted, Wish, WishError, Wishes};
 use super::{App, GatewayStatus, Learned, router};
 use crate::names::{Names, StageName};
-use crate::pod::pause::Pause;
+use crate::pod::pause::{ByPhase, Pauses, held};
 use crate::stage::windows::Minute;
 
 /// What the pods would know and answer.
@@ -153,16 +153,25 @@ impl Peers for Shared {
 }
 
 impl Wishes for Shared {
-    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<Option<Pause>, WishError>> {
+    fn wish(&self, wish: Wish) -> BoxFuture<'_, Result<Granted, WishError>> {
         async move {
             let mut twin = self.0.lock();
             if let Some(error) = twin.wish_fails.take() {
                 return Err(error);
             }
             twin.wishes.push(wish.clone());
-            let Wish { desired, holder: by, reason } = wish;
-            let since = "2026-11-23T12:00:00Z".parse().ok();
-            Ok((desired != DesiredPhase::Running).then_some(Pause { by, reason, since }))
+            Ok(match wish {
+                Wish::Phase(desired, reason) => {
+                    let since = "2026-11-23T12:00:00Z".parse().ok();
+                    let by_phase = Some(ByPhase { by: None, reason, since });
+                    Granted { desired, pauses: Pauses { by_phase, holders: vec![] } }
+                }
+                Wish::Hold(pause) => {
+                    let holders = vec![held(&pause)];
+                    Granted { pauses: Pauses { by_phase: None, holders }, ..Granted::default() }
+                }
+                Wish::LetGo(_) => Granted::default(),
+            })
         }
         .boxed()
     }
@@ -175,7 +184,7 @@ struct Gateway {
     twin: Arc<Mutex<Twin>>,
     shelf: Arc<Mutex<Shelf>>,
     phase: watch::Sender<Option<Learned>>,
-    pause: watch::Sender<Option<Arc<Pause>>>,
+    pause: watch::Sender<Arc<Pauses>>,
     status: Arc<GatewayStatus>,
 }
 
@@ -210,7 +219,7 @@ fn gateway_of(
 ) -> Gateway {
     let twin = Arc::new(Mutex::new(Twin::default()));
     let (sender, phase) = watch::channel(Some(learned(Phase::Running)));
-    let (pause, pauses) = watch::channel(None);
+    let (pause, pauses) = watch::channel(Arc::default());
     let status: Arc<GatewayStatus> = Arc::default();
     let app = App {
         appender: Arc::new(Shared(Arc::clone(&twin))),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kpay_control::drain::{Blocker, Evidence, GroupProgress, flowing, prove};
 use kpay_control::names::Component;
 use kpay_control::phase::{Facts, Reason, next};
@@ -20,8 +21,9 @@ use tracing::{info, warn};
 use super::Local;
 use super::epoch::Epoch;
 use super::pipeline::Source;
-use super::wish::{Kept, Newest};
-use crate::pod::pause::Pause;
+use super::wish::{Kept, Newest, Wished};
+use crate::gateway::wish::Granted;
+use crate::pod::pause::{Pauses, held};
 use crate::pod::phase::Learned;
 
 /// Between two looks, where no wish comes: at the file and, while a phase waits for something, at the stages.
@@ -37,7 +39,7 @@ pub(super) struct Tell {
     pub(super) learn: watch::Sender<Option<Learned>>,
     pub(super) gates: Vec<Arc<Gate>>,
     pub(super) policy: watch::Sender<Arc<Policy>>,
-    pub(super) pause: watch::Sender<Option<Arc<Pause>>>,
+    pub(super) pause: watch::Sender<Arc<Pauses>>,
 }
 
 /// Follows the file, what was wished since by the gateway, and the facts, and tells the stages of each new phase. Ends only with the process.
@@ -53,7 +55,7 @@ pub(super) async fn drive(
     let Tell { learn, gates, policy, pause } = tell;
     let mut phase = None;
     let mut late = Late::default();
-    // The wish whose drain took too long and was given up.
+    // What was wanted when the drain took too long and was given up.
     let mut given_up = None;
     loop {
         match source.changed() {
@@ -65,25 +67,32 @@ pub(super) async fn drive(
             Some(Err(error)) => warn!(error = format!("{error:#}"), "the file is not followed"),
         }
         let newest = wishes.look();
-        let (desired, wants) = desired(&source, &pipeline, newest.as_ref());
-        pause.send_if_modified(|known| std::mem::replace(known, wants.clone()) != wants);
+        let wanted = wanted(&source, &pipeline, &newest, Timestamp::now());
+        let desired = wanted.pauses.desired(wanted.desired);
+        pause.send_if_modified(|known| {
+            let new = **known != wanted.pauses;
+            if new {
+                *known = Arc::new(wanted.pauses.clone());
+            }
+            new
+        });
         let (mut facts, blockers) = facts(phase, epoch.last(), &stages, &progress);
         late.look(phase, &blockers);
         facts.late = late.than(pipeline.drain_timeout_ms).then_some(pipeline.drain_on_timeout);
-        given_up = given_up.filter(|wish| *wish == desired);
+        given_up = given_up.filter(|given_up| *given_up == wanted);
         facts.given_up = given_up.is_some();
         if let Some(transition) = next(phase, desired, facts) {
             let epoch = epoch.grow().await;
             phase = Some(transition.to);
             if transition.reason == Reason::DrainGivenUp {
-                given_up = Some(desired);
+                given_up = Some(wanted.clone());
             }
             info!(phase = %transition.to, reason = transition.reason.as_str(), epoch, "phase");
         }
         let now = phase.map(|phase| Learned {
             phase,
             epoch: epoch.last(),
-            desired,
+            desired: wanted.desired,
             intake_per_second: pipeline.terms.intake_per_second,
             rejects_while_closed: pipeline.terms.rejects_while_closed,
         });
@@ -94,21 +103,26 @@ pub(super) async fn drive(
                 gate.set(learned.epoch, learned.intake_open());
             }
         }
-        wishes.follow(newest);
+        wishes.follow(newest, wanted);
         wishes.changed(LOOK_INTERVAL).await;
     }
 }
 
-/// The last change wins. A file tells neither who nor why.
-fn desired(
-    source: &Source,
-    pipeline: &ValidatedPipeline,
-    newest: Option<&Kept>,
-) -> (DesiredPhase, Option<Arc<Pause>>) {
-    let newest = newest.filter(|kept| source.is_older_than(kept.file));
-    let desired = newest.map_or(pipeline.desired, |kept| kept.desired_phase);
-    let pause = newest.filter(|_| desired != DesiredPhase::Running).map(|kept| Arc::new(kept.pause()));
-    (desired, pause)
+/// The desired phase is that of the last change; a file tells neither who nor why. Those hold who have a pause in the file
+/// or by a gateway.
+fn wanted(source: &Source, pipeline: &ValidatedPipeline, newest: &Wished, now: Timestamp) -> Granted {
+    let phase = newest.phase.as_ref().filter(|kept| source.is_older_than(kept.file));
+    let desired = phase.map_or(pipeline.desired, |kept| kept.desired_phase);
+    let by_phase = phase.filter(|_| desired != DesiredPhase::Running).map(Kept::by_phase);
+    let in_file = pipeline.pauses.iter().map(held).collect();
+    let in_file = Pauses { by_phase: None, holders: in_file }.at(now).holders;
+    let mut pauses = Pauses { by_phase, holders: newest.holders.clone() }.at(now);
+    for holder in in_file {
+        if pauses.holders.iter().all(|known| known.holder != holder.holder) {
+            pauses.holders.push(holder);
+        }
+    }
+    Granted { desired, pauses }
 }
 
 /// The wish, the limits and the rules are followed at once; the log is as it was made, and the stages as they were
@@ -118,10 +132,11 @@ fn follow(running: ValidatedPipeline, changed: &ValidatedPipeline) -> ValidatedP
     let default_currency = running.terms.policy.default_currency;
     let policy = Policy { default_currency, ..changed.terms.policy.clone() };
     let terms = Terms { policy, ..changed.terms };
-    let followed = ValidatedPipeline { desired: changed.desired, terms, ..running };
+    let (desired, pauses) = (changed.desired, changed.pauses.clone());
+    let followed = ValidatedPipeline { desired, pauses, terms, ..running };
     if followed != *changed {
         warn!(
-            "of the file only desiredPhase, limits, rules and what accounts may owe are followed while kpay runs; start it again for the rest"
+            "of the file only desiredPhase, pauses, limits, rules and what accounts may owe are followed while kpay runs; start it again for the rest"
         );
     }
     followed

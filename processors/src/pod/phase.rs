@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::args::{PhaseSource, PipelineRef, PodArgs};
 use crate::generator::Part;
-use crate::pod::pause::Pause;
+use crate::pod::pause::Pauses;
 
 /// What the resource says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Learned {
     pub phase: Phase,
     /// Grows with every change of phase.
     pub epoch: u64,
-    /// What a person wants it to do.
+    /// The desired phase, whoever else holds it.
     pub desired: DesiredPhase,
     /// The most records a second that may be read of payment.incoming.
     pub intake_per_second: Option<u32>,
@@ -76,8 +76,8 @@ pub struct Learning {
     pub generator: watch::Receiver<Option<Arc<Part>>>,
 }
 
-/// Who wants the pipeline not to run, and why; `None` when it shall run, or nothing was learned.
-pub type Pausing = watch::Receiver<Option<Arc<Pause>>>;
+/// Who wants the pipeline not to run, and why; nobody when nothing was learned.
+pub type Pausing = watch::Receiver<Arc<Pauses>>;
 
 /// Starts learning. An API server that goes away changes nothing.
 pub fn watch(args: &PodArgs) -> anyhow::Result<Learning> {
@@ -137,7 +137,7 @@ fn terms_of(resource: &PaymentPipeline) -> anyhow::Result<Terms> {
 struct Teacher {
     phase: watch::Sender<Option<Learned>>,
     policy: watch::Sender<Arc<Policy>>,
-    pause: watch::Sender<Option<Arc<Pause>>>,
+    pause: watch::Sender<Arc<Pauses>>,
     generator: watch::Sender<Option<Arc<Part>>>,
     /// The newest spec that was looked at.
     generation: Option<i64>,
@@ -150,7 +150,7 @@ impl Teacher {
     fn new(learned: Option<Learned>, policy: Policy) -> (Self, Learning) {
         let (phase, phases) = watch::channel(learned);
         let (policy, policies) = watch::channel(Arc::new(policy));
-        let (pause, pauses) = watch::channel(None);
+        let (pause, pauses) = watch::channel(Arc::default());
         let (generator, parts) = watch::channel(None);
         let teacher = Self {
             phase,
@@ -180,7 +180,7 @@ impl Teacher {
                 }
             }
         }
-        self.pause.send_replace(Pause::of(resource).map(Arc::new));
+        self.pause.send_replace(Arc::new(Pauses::of(resource)));
         if !self.has_terms {
             return;
         }

@@ -6,6 +6,9 @@ use kpay_crds::BootstrapReason;
 use super::*;
 use crate::phase::Reason;
 
+/// By the desired phase alone.
+static PAUSED: Wanted = Wanted { desired: DesiredPhase::Paused, held: Vec::new(), pauses: Vec::new() };
+
 fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).expect("a time"))
 }
@@ -14,8 +17,7 @@ fn input(reports: &Reports) -> Input<'_> {
     Input {
         now: at(1_000),
         generation: Some(1),
-        desired: DesiredPhase::Paused,
-        held: None,
+        wanted: &PAUSED,
         transition: None,
         reports,
         reports_whole: false,
@@ -176,4 +178,28 @@ fn refused_lines_are_told_and_leave_the_pipeline_ready() {
     let without = next(&with, &input(&reports));
     assert_eq!(without.accounts_bootstrap, None);
     assert!(without.conditions.iter().all(|condition| condition.type_ != "AccountsBootstrapped"));
+}
+
+#[test]
+fn a_pause_names_its_holders_in_every_condition_and_they_are_kept_with_since_when() {
+    let reports = Reports::new();
+    let pause = kpay_crds::Pause { holder: "alice".into(), reason: Some("books".into()), until: None };
+    let held = vec!["held by alice (books)".to_owned()];
+    let wanted = Wanted { desired: DesiredPhase::Paused, held, pauses: vec![pause] };
+    let input = Input { wanted: &wanted, blockers: Some(&[]), ..input(&reports) };
+    let draining = next(&status(Phase::Draining), &input);
+    for kind in ["Ready", "Progressing"] {
+        let told = condition(&draining, kind);
+        assert!(told.message.ends_with("; held by alice (books)"), "{}", told.message);
+    }
+    let paused = next(&PaymentPipelineStatus { phase: Some(Phase::Paused), ..draining }, &input);
+    for kind in ["Ready", "Drained"] {
+        let told = condition(&paused, kind);
+        assert!(told.message.ends_with("nothing is in flight; held by alice (books)"), "{}", told.message);
+    }
+    assert_eq!(paused.holders.len(), 1);
+    assert_eq!(paused.holders[0].since, Some(at(1_000)));
+    assert_ne!(steady(&paused), steady(&status(Phase::Paused)), "who holds is written at once");
+    let let_go = next(&paused, &Input { wanted: &Wanted::default(), ..input });
+    assert_eq!(let_go.holders, []);
 }

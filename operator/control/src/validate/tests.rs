@@ -110,27 +110,7 @@ fn each_refusal_names_the_field_and_what_would_be_right() {
 }
 
 #[test]
-fn an_upgrade_that_drains_holds_the_pipeline_while_it_is_under_way() {
-    let of = |strategy: &str, state: &str| {
-        let resource = pipeline(json!({"upgrade": {"strategy": strategy}}));
-        let status = serde_json::from_value(json!({"upgrade": {"state": state, "to": {
-            "image": "k", "pullPolicy": "Never", "bootstrapServers": "k:9092", "currency": "USD",
-            "idempotencyWindowSeconds": 1}}}))
-        .expect("a status");
-        let valid = validate(&resource, &image()).expect("valid").rolled(&status);
-        (valid.desired, valid.held.is_some())
-    };
-    for state in ["Rolling", "RollingBack"] {
-        assert_eq!(of("DrainThenRoll", state), (DesiredPhase::Paused, true), "{state}");
-        assert_eq!(of("Rolling", state), (DesiredPhase::Running, false), "{state}");
-    }
-    for state in ["Succeeded", "RolledBack"] {
-        assert_eq!(of("DrainThenRoll", state), (DesiredPhase::Running, false), "{state}");
-    }
-}
-
-#[test]
-fn a_restart_with_restricted_function_holds_the_pipeline_or_limits_its_intake_while_it_is_under_way() {
+fn a_restart_with_restricted_function_limits_the_intake_while_it_is_under_way() {
     let of = |restart: &str, state: &str| {
         let resource = pipeline(json!({"limits": {"intakePerSecond": 500}, "autoscaling": {}}));
         let release = |restart: Value| {
@@ -141,13 +121,11 @@ fn a_restart_with_restricted_function_holds_the_pipeline_or_limits_its_intake_wh
         let valid = validate(&resource, &image()).expect("valid");
         let valid = valid.rolled(&serde_json::from_value(status).expect("a status"));
         let scaling = valid.autoscaling.and_then(|settings| settings.intake_per_second).expect("a limit");
-        (valid.desired, valid.held.is_some(), valid.terms.intake_per_second, format!("{scaling}"))
+        (valid.terms.intake_per_second, format!("{scaling}"))
     };
-    let as_ever = (DesiredPhase::Running, false, Some(500), "500".to_owned());
+    let as_ever = (Some(500), "500".to_owned());
     for state in ["Rolling", "RollingBack"] {
-        let paused = (DesiredPhase::Paused, true, Some(500), "500".to_owned());
-        assert_eq!(of("u/QueriesOnly", state), paused, "{state}");
-        let limited = (DesiredPhase::Running, false, Some(20), "20".to_owned());
+        let limited = (Some(20), "20".to_owned());
         assert_eq!(of("u/LimitedIntake=20", state), limited, "{state}");
         assert_eq!(of("u", state), as_ever, "{state}");
     }

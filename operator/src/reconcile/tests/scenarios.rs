@@ -36,6 +36,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "pauses",
+        spec: || json!({}),
+        deeds: &[
+            |world| {
+                world.edit(&json!({"pauses": [{"holder": "alice"}, {"holder": "bob", "reason": "books"}]}));
+            },
+            |world| world.edit(&json!({"pauses": [{"holder": "bob", "reason": "books"}]})),
+            // Its end is past, and its entry stays.
+            |world| world.edit(&json!({"pauses": [{"holder": "bob", "until": "2026-01-01T00:00:00Z"}]})),
+        ],
+    },
+    Scenario {
         name: "a generator comes and goes",
         spec: || json!({}),
         deeds: &[

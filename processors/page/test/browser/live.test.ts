@@ -77,6 +77,11 @@ test("pause and resume by the buttons, and the phase follows", async () => {
     await page.getByRole("button", { name: "Look up" }).click();
     await page.locator("[data-payment=while-paused][data-status=accepted]").waitFor();
     await page.getByRole("button", { name: "Resume" }).click();
+    const letGo = page.getByRole("dialog", { name: "Resume the pipeline" });
+    await letGo.getByText(/^Held by tester since .+: a test$/).waitFor();
+    await letGo.getByLabel("Who lets go").fill("tester");
+    await letGo.getByRole("button", { name: "Resume" }).click();
+    await letGo.waitFor({ state: "detached" });
     await phase("Running");
     await page.locator("[data-payment=while-paused][data-status=confirmed]").waitFor();
     await page.locator("#phase-note", { hasText: /^$/ }).waitFor({ state: "attached" });

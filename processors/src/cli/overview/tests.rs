@@ -92,13 +92,12 @@ fn a_change_is_shown_with_its_plan_and_its_steps() {
 
 #[test]
 fn a_pause_has_its_reason_and_a_wipe_its_steps() {
-    let spec = json!({"kafka": {"bootstrapServers": "k:9092"}, "desiredPhase": "Paused"});
+    let held = json!([{"holder": "bob", "until": "2026-11-27T13:00:00Z", "reason": "a look"}, {"holder": "carol"},
+        {"holder": "over", "until": "2026-11-27T11:00:00Z"}]);
+    let spec = json!({"kafka": {"bootstrapServers": "k:9092"}, "desiredPhase": "Paused", "pauses": held});
     let mut paused = pipeline(&spec, &json!({"phase": "Paused", "epoch": 5, "observedGeneration": 3}));
-    paused.metadata.annotations = Some(
-        [("kpay.dev/paused-by", "alice"), ("kpay.dev/pause-reason", "month's end")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
-    );
+    paused.metadata.annotations =
+        Some([("kpay.dev/pause-reason".to_owned(), "month's end".to_owned())].into());
     let status = json!({
         "phase": "Running", "message": "2 of 3, Stop: pods are ending", "startedAt": "2026-11-27T12:01:00.000000Z",
         "wipe": {"inventory": {}, "confirmation": "c", "steps": [
@@ -110,7 +109,9 @@ fn a_pause_has_its_reason_and_a_wipe_its_steps() {
     let wipe = operation("wipe", &json!({"type": "WipeAndUpdate", "by": "maria"}), &status);
     let expected = "shop/payments: Paused, epoch 5
 ├─ spec: generation 4 is not looked at yet, what follows is about 3
-├─ desired: Paused, by alice: month's end
+├─ desired: Paused: month's end
+│  ├─ held by bob until 2026-11-27T13:00:00Z (a look)
+│  └─ held by carol
 ├─ payments: not known yet
 ├─ conditions
 ├─ processors

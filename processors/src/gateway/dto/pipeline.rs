@@ -7,16 +7,51 @@ use utoipa::ToSchema;
 
 use super::Amount;
 
-/// Who pauses the pipeline, and why.
+/// Who pauses the pipeline, why, and for how long.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"reason": "month's end", "holder": "alice"}))]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({"reason": "month's end", "holder": "alice", "expiresIn": "30m"}))]
 pub struct NewPause {
     /// For people, at most 256 bytes.
     #[schema(example = "month's end", max_length = 256)]
     pub reason: Option<String>,
-    /// A person or a program, at most 64 bytes.
-    #[schema(example = "alice", max_length = 64)]
+    /// A person or a program, at most 64 letters, digits and `-._:@/+`, with a letter or a digit at both ends. Absent: it
+    /// is the desired phase that is set to Paused, which anybody may set to Running again.
+    #[schema(example = "alice", max_length = 64, pattern = "^[a-zA-Z0-9]([-a-zA-Z0-9._:@/+]*[a-zA-Z0-9])?$")]
     pub holder: Option<String>,
+    /// With a holder: after how long the pause ends by itself, a number with ms, s, m, h or d. Absent: when the holder
+    /// lets go.
+    #[schema(example = "30m", pattern = "^[1-9][0-9]{0,3}(ms|s|m|h|d)$")]
+    pub expires_in: Option<String>,
+}
+
+/// Who lets go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"holder": "alice"}))]
+pub struct NewResume {
+    /// As told when it was paused. Absent: the desired phase is set to Running.
+    #[schema(example = "alice", max_length = 64, pattern = "^[a-zA-Z0-9]([-a-zA-Z0-9._:@/+]*[a-zA-Z0-9])?$")]
+    pub holder: Option<String>,
+}
+
+/// Who holds the pipeline paused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HolderView {
+    /// A person or a program.
+    #[schema(example = "alice")]
+    pub holder: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "month's end")]
+    pub reason: Option<String>,
+    /// Since when, once that is known: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub since: Option<String>,
+    /// When it ends by itself; absent when only the holder ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub until: Option<String>,
 }
 
 /// A number of payments and account commands, and the payments' value.
@@ -129,7 +164,7 @@ pub struct TotalsView {
 pub struct PipelineView {
     /// What it is doing.
     pub phase: Option<String>,
-    /// What it is wanted to do.
+    /// What it is wanted to do: to pause while somebody holds it paused, whatever the desired phase of the resource is.
     pub desired_phase: Option<String>,
     /// Grows with every change of phase.
     pub epoch: Option<u64>,
@@ -137,10 +172,10 @@ pub struct PipelineView {
     pub in_flight: Option<Sum>,
     /// Confirmed payments of this day (UTC).
     pub confirmed_today: Option<Sum>,
-    /// Who wants it not to run: as the gateway was told, else the program that wrote it into the resource, such as
-    /// `kubectl-patch`. Absent, as the two below, when it shall run, or nobody said.
+    /// Which program has written a desired phase that is not Running into the resource, such as `kubectl-patch`. Absent, as
+    /// the two below, when that is Running, or nobody said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "alice")]
+    #[schema(example = "kubectl-patch")]
     pub paused_by: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,6 +185,9 @@ pub struct PipelineView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub since: Option<String>,
+    /// Who holds it paused; the last one to let go lets it run. Absent when nobody does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<HolderView>,
 }
 
 /// The pipeline as a whole, with what it does at this moment.
