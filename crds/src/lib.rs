@@ -52,8 +52,11 @@ pub use pipeline::{
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
 pub use processors::{AccountStage, Gateway, Placement, Processors, Resources, Stage, Toleration};
-pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
-pub use topics::{ConfiguredTopic, DeletionPolicy, IncomingTopic, RetainedTopic, Topic, Topics};
+pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, WorkloadReport};
+pub use topics::{
+    ConfiguredTopic, DeletionPolicy, ExistingTopics, IncomingTopic, RetainedTopic, Topic, TopicOrigin,
+    TopicReport, TopicReportState, Topics,
+};
 pub use upgrade::{
     Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
     UpgradeStrategy,

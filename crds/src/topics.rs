@@ -1,4 +1,5 @@
-//! `spec.topics`: partitions, retention and settings of the pipeline's topics. Pure data with defaults and bounds.
+//! `spec.topics`: partitions, retention and settings of the pipeline's topics, and in the status how each stands. Pure data
+//! with defaults and bounds.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,14 @@ pub struct Topics {
     /// `ops.dlq`: records that no stage could read, with the reason. Default retention 30d.
     #[serde(default)]
     pub dlq: Topic,
-    /// What becomes of the topics when the pipeline is deleted.
+    /// What becomes of topics that are there already and that this pipeline has not made: by others, or by a pipeline
+    /// before it whose topics stayed. `Refuse` (default): nothing is done to them or with them, and the condition
+    /// `TopicsReady` names them. `Adopt`: they become the pipeline's own, with every payment and balance in them; their
+    /// settings are made those that are declared, and `deletionPolicy` is theirs too. `CheckOnly`: they are used as
+    /// they are, and never changed or deleted; what differs is told. Topics that are not there are made in any case.
+    #[serde(default)]
+    pub existing: ExistingTopics,
+    /// What becomes of the topics that are the pipeline's own when it is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
@@ -42,7 +50,7 @@ pub struct Topics {
 #[serde(rename_all = "camelCase")]
 pub struct Topic {
     /// Partitions: the most workers that can share the topic. Never fewer than there are, and more only for
-    /// `ops.dlq`: the state of a stage lies by partition.
+    /// `ops.dlq`, which gets them at once: the state of a stage lies by partition.
     #[serde(default = "defaults::partitions")]
     #[schemars(range(min = 1, max = 1024))]
     pub partitions: i32,
@@ -126,6 +134,18 @@ pub struct ConfiguredTopic {
     pub config: BTreeMap<String, String>,
 }
 
+/// What becomes of topics that are there and that the pipeline has not made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ExistingTopics {
+    /// They are left alone, and the pipeline does not start with them.
+    #[default]
+    Refuse,
+    /// They become its own.
+    Adopt,
+    /// They are used, compared with what is declared, and never changed.
+    CheckOnly,
+}
+
 /// What becomes of the topics when the pipeline is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
@@ -134,6 +154,54 @@ pub enum DeletionPolicy {
     Retain,
     /// They are deleted, and the money's history with them.
     Delete,
+}
+
+/// How a topic stands.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicReport {
+    /// Partitions that the topic has.
+    #[serde(default)]
+    pub partitions: i32,
+    /// Copies of each partition.
+    #[serde(default)]
+    pub replication: i32,
+    /// Whose the topic is; absent while it is nobody's that this pipeline knows of. The operator goes by it: it changes
+    /// and deletes a topic only after this says `Created` or `Adopted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<TopicOrigin>,
+    /// How it compares with what is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<TopicReportState>,
+    /// What is not as declared, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Whose a topic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TopicOrigin {
+    /// The pipeline's: the operator has made it, or is about to.
+    Created,
+    /// The pipeline's: it was there before, and `spec.topics.existing` said `Adopt`.
+    Adopted,
+    /// Others manage it: it was there before, and `spec.topics.existing` says `CheckOnly`.
+    Unmanaged,
+}
+
+/// How a topic compares with what is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TopicReportState {
+    /// As declared.
+    AsDeclared,
+    /// It is being made.
+    Creating,
+    /// Settings or partitions differ; what is the pipeline's own is being set right, unless the message says why not.
+    Drifted,
+    /// What is declared is not done to it; the message says why.
+    Refused,
+    /// Others manage it, and it is not there any more.
+    Missing,
 }
 
 mod defaults {

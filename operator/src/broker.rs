@@ -29,6 +29,13 @@ pub enum BrokerError {
     Planted(&'static str),
 }
 
+impl BrokerError {
+    /// Whether it is the broker's answer about one topic: to ask again is of no use before something is changed.
+    pub fn is_of_a_topic(&self) -> bool {
+        matches!(self, Self::Kafka(KafkaError::Topic { .. }))
+    }
+}
+
 /// One Kafka cluster, as an administrator sees it.
 pub trait Broker: Send + Sync {
     /// All topics with the prefix.
@@ -92,6 +99,7 @@ impl Broker for Admin {
             partitions: s.partitions,
             replication: s.replication,
             config: s.config,
+            inherited: s.inherited,
         };
         Ok(Admin::topics(self, prefix)?.into_iter().map(|(name, found)| (name, state(found))).collect())
     }

@@ -30,7 +30,7 @@ pub struct Context {
     pub pods: Arc<dyn Pods>,
     /// The operator's counters.
     pub metrics: Metrics,
-    /// Knows how many pipelines there are.
+    /// Knows which pipelines there are.
     pub probes: Probes,
     /// Writes Events.
     pub recorder: Events,

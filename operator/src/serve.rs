@@ -35,7 +35,12 @@ impl Probes {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// More pipelines to count by phase.
+    /// Those that are looked after, as they were last seen.
+    pub fn pipelines(&self) -> Vec<Arc<PaymentPipeline>> {
+        self.pipelines.lock().iter().flat_map(Store::state).collect()
+    }
+
+    /// More pipelines to look after.
     pub fn watch(&self, store: Store<PaymentPipeline>) {
         self.pipelines.lock().push(store);
     }

@@ -24,6 +24,7 @@ mod rights;
 mod saga;
 mod scaling;
 mod start;
+mod topics;
 mod upgrade;
 mod wipe;
 mod world;

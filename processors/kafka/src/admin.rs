@@ -35,6 +35,8 @@ pub struct TopicState {
     pub replication: i32,
     /// The settings that were set on the topic itself (not the broker's defaults).
     pub config: BTreeMap<String, String>,
+    /// The settings that it has from the broker.
+    pub inherited: BTreeMap<String, String>,
 }
 
 impl Admin {
@@ -61,7 +63,7 @@ impl Admin {
             let state = TopicState {
                 partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
                 replication: i32::try_from(replication).unwrap_or(i32::MAX),
-                config: BTreeMap::new(),
+                ..TopicState::default()
             };
             topics.insert(topic.name().to_owned(), state);
         }
@@ -79,9 +81,12 @@ impl Admin {
             .map_err(KafkaError::call("describe settings"))?;
         for (name, result) in names.iter().zip(described) {
             let resource = result.map_err(|code| topic_error("describe settings", name, code))?;
-            let own = resource.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
-            if let Some(state) = topics.get_mut(name) {
-                state.config = own.filter_map(|e| Some((e.name, e.value?))).collect();
+            let Some(state) = topics.get_mut(name) else { continue };
+            for entry in resource.entries {
+                let Some(value) = entry.value else { continue };
+                let own = entry.source == ConfigSource::DynamicTopic;
+                let settings = if own { &mut state.config } else { &mut state.inherited };
+                settings.insert(entry.name, value);
             }
         }
         Ok(())
