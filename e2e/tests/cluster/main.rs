@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod accounts;
+mod admission;
 mod audit;
 mod bad_input;
 mod drain;
