@@ -12,6 +12,10 @@ mod generate;
 #[allow(unreachable_pub)] // as above
 mod generator;
 #[allow(unreachable_pub)] // as above
+mod image;
+#[allow(unreachable_pub)] // as above
+mod kafka;
+#[allow(unreachable_pub)] // as above
 mod operation;
 #[allow(unreachable_pub)] // as above
 mod pause;
@@ -26,6 +30,8 @@ mod restart;
 #[allow(unreachable_pub)] // as above
 mod status;
 #[allow(unreachable_pub)] // as above
+mod topics;
+#[allow(unreachable_pub)] // as above
 mod upgrade;
 #[allow(unreachable_pub)] // as above
 mod wipe;
@@ -38,19 +44,25 @@ pub use autoscaling::{
 };
 pub use generate::{GenerateError, Generated, generated};
 pub use generator::{Generator, Skew};
+pub use image::{Image, PullPolicy};
+pub use kafka::Kafka;
 pub use operation::{
     OperationPhase, OperationType, PipelineOperation, PipelineOperationSpec, PipelineOperationStatus,
     ReplayDeadLetters, ReplayReport,
 };
 pub use pause::{HOLDER_BYTES_MAX, HOLDER_PATTERN, Holder, PAUSES_MAX, Pause, REASON_MAX};
 pub use pipeline::{
-    Accounts, ConfiguredTopic, DeletionPolicy, DesiredPhase, Drain, DrainTimeoutAction, Image, IncomingTopic,
-    IntakeWhilePaused, Kafka, PaymentPipeline, PaymentPipelineSpec, PullPolicy, RetainedTopic, Topic, Topics,
+    Accounts, DesiredPhase, Drain, DrainTimeoutAction, IntakeWhilePaused, PaymentPipeline,
+    PaymentPipelineSpec,
 };
 pub use policy::{Limits, PaymentRule, RuleAction};
 pub use processors::{AccountStage, Gateway, Placement, Processors, Resources, Stage, Toleration};
 pub use restart::{Restart, RestartDuring};
-pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, TopicReport, WorkloadReport};
+pub use status::{Amounts, DrainTimedOut, PaymentPipelineStatus, Phase, WorkloadReport};
+pub use topics::{
+    ConfiguredTopic, DeletionPolicy, ExistingTopics, IncomingTopic, RetainedTopic, Topic, TopicOrigin,
+    TopicReport, TopicReportState, Topics,
+};
 pub use upgrade::{
     Release, ReleaseProcessor, StepState, Upgrade, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep,
     UpgradeStrategy,

@@ -57,7 +57,8 @@ pub struct PipelineOperationSpec {
     #[schemars(length(min = 1, max = 256))]
     pub reason: String,
 
-    /// Who asks for it. Kept with everything that the operation does. Default: the operation's own name.
+    /// Who asks for it, as the API server knows you; a service account may write for whom it acts. Kept with everything
+    /// that the operation does. Default: the operation's own name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub by: Option<String>,

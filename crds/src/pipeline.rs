@@ -1,17 +1,18 @@
 //! `PaymentPipeline`: what a person asks for. Pure data with defaults, bounds and CEL rules.
 
-use std::collections::BTreeMap;
-
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::AccountsBootstrap;
 use crate::autoscaling::{Autoscaling, ServiceLevel};
+use crate::image::Image;
+use crate::kafka::Kafka;
 use crate::pause::{PAUSES_MAX, Pause};
 use crate::policy::{Limits, PaymentRule};
 use crate::processors::Processors;
 use crate::status::PaymentPipelineStatus;
+use crate::topics::Topics;
 use crate::upgrade::Upgrade;
 
 /// What the pipeline should be.
@@ -142,206 +143,6 @@ pub enum IntakeWhilePaused {
     Reject,
 }
 
-/// The image that the processors and the gateway run.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Image {
-    /// Registry and name, without the tag: `registry.example.com/kpay`. Default: the operator's setting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9][-a-zA-Z0-9._/:]*$"))]
-    pub repository: Option<String>,
-    /// Tag, or a digest as `sha256:…`. Default: the operator's setting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 128),
-        regex(pattern = r"^(sha256:[a-f0-9]{64}|[a-zA-Z0-9_][-a-zA-Z0-9._]*)$")
-    )]
-    pub tag: Option<String>,
-    /// When a node pulls the image. Default: the operator's setting.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pull_policy: Option<PullPolicy>,
-    /// Names of Secrets of type kubernetes.io/dockerconfigjson in the pipeline's namespace.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
-    pub pull_secrets: Vec<String>,
-}
-
-/// When a node pulls the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PullPolicy {
-    /// At every start.
-    Always,
-    /// When the node does not have it.
-    IfNotPresent,
-    /// Never; it must be on the node.
-    Never,
-}
-
-impl PullPolicy {
-    /// The word that Kubernetes uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "Always",
-            Self::IfNotPresent => "IfNotPresent",
-            Self::Never => "Never",
-        }
-    }
-}
-
-/// The Kafka cluster that carries the payments.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.topicPrefix) == has(oldSelf.topicPrefix) && (!has(self.topicPrefix) || self.topicPrefix == oldSelf.topicPrefix)")
-    .message("kafka.topicPrefix cannot change, not even from absent: the money of this pipeline is under the old prefix; make a new PaymentPipeline"))]
-pub struct Kafka {
-    /// Where to reach Kafka first: `host:port`, several separated by commas.
-    #[schemars(
-        length(min = 3, max = 1024),
-        regex(pattern = r"^[-a-zA-Z0-9._]+:[0-9]{1,5}(,[-a-zA-Z0-9._]+:[0-9]{1,5})*$")
-    )]
-    pub bootstrap_servers: String,
-    /// Comes before the name of every topic, consumer group and transactional id. Cannot change. Default:
-    /// `<namespace>.<name>.`
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 120), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
-    pub topic_prefix: Option<String>,
-    /// Copies of each partition, at most the number of brokers. Used when a topic is created. From 3 on,
-    /// `min.insync.replicas` is 2.
-    #[serde(default = "defaults::replication")]
-    #[schemars(range(min = 1, max = 9))]
-    pub replication: i16,
-}
-
-/// The pipeline's topics.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Topics {
-    /// `payment.incoming`: what was asked for. Its retention is at least `accounts.idempotencyWindow`. Default 7d.
-    #[serde(default)]
-    pub incoming: IncomingTopic,
-    /// `payment.inflight`: debits and credits on their way to the accounts. `account.ledger` and
-    /// `account.checkpoints` have its partition count. Default retention 7d.
-    #[serde(default)]
-    pub inflight: Topic,
-    /// `payment.complete`: the outcome of every payment, inside the pipeline. Default retention 7d.
-    #[serde(default)]
-    pub complete: Topic,
-    /// `payment.confirmed`: the outcomes as others read them. Default retention 30d.
-    #[serde(default)]
-    pub confirmed: Topic,
-    /// `account.ledger`: every change of every balance; the truth. Default retention `unlimited`.
-    #[serde(default)]
-    pub ledger: RetainedTopic,
-    /// `account.checkpoints`: the newest state of each account (compacted).
-    #[serde(default)]
-    pub checkpoints: ConfiguredTopic,
-    /// `ops.dlq`: records that no stage could read, with the reason. Default retention 30d.
-    #[serde(default)]
-    pub dlq: Topic,
-    /// What becomes of the topics when the pipeline is deleted.
-    #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
-}
-
-/// A topic with a partition count of its own.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Topic {
-    /// Partitions: the most workers that can share the topic. Never fewer than there are, and more only for
-    /// `ops.dlq`: the state of a stage lies by partition.
-    #[serde(default = "defaults::partitions")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub partitions: i32,
-    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
-    pub retention: Option<String>,
-    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy` and not
-    /// `retention.ms`, which kpay sets itself.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub config: BTreeMap<String, String>,
-}
-
-impl Default for Topic {
-    fn default() -> Self {
-        Self { partitions: defaults::partitions(), retention: None, config: BTreeMap::new() }
-    }
-}
-
-/// The topic that others write: it may be older than the pipeline.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IncomingTopic {
-    /// Partitions: the most workers that can share the topic. Never fewer than there are, and no more either: the
-    /// state of a stage lies by partition.
-    #[serde(default = "defaults::partitions")]
-    #[schemars(range(min = 1, max = 1024))]
-    pub partitions: i32,
-    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
-    pub retention: Option<String>,
-    /// Further topic settings as Kafka names them, such as `segment.bytes`. Not `cleanup.policy`,
-    /// `retention.ms` and `message.timestamp.type`, which kpay sets itself.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub config: BTreeMap<String, String>,
-    /// Where the first start begins in a topic that has records already: `Earliest` (default), `Latest`, the first
-    /// record at or after a time such as `2026-07-25T12:00:00Z`, or an offset for every partition such as `0:120,1:97`.
-    /// What lies before is never read. Looked at once, when the topics are there for the first time; a later change has
-    /// no effect.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(min = 1, max = 32768),
-        regex(
-            pattern = r"^(Earliest|Latest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[-+][0-9]{2}:[0-9]{2})|[0-9]{1,4}:[0-9]{1,18}(,[0-9]{1,4}:[0-9]{1,18})*)$"
-        )
-    )]
-    pub start_from: Option<String>,
-}
-
-impl Default for IncomingTopic {
-    fn default() -> Self {
-        let Topic { partitions, retention, config } = Topic::default();
-        Self { partitions, retention, config, start_from: None }
-    }
-}
-
-/// A topic whose partition count follows another's.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetainedTopic {
-    /// How long records are kept: a number with ms, s, m, h or d, or `unlimited`. Balances are rebuilt from here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^(unlimited|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
-    pub retention: Option<String>,
-    /// Further topic settings as Kafka names them. Not `cleanup.policy` and not `retention.ms`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub config: BTreeMap<String, String>,
-}
-
-/// A compacted topic whose partition count follows another's.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ConfiguredTopic {
-    /// Further topic settings as Kafka names them. Not `cleanup.policy` and not `retention.ms`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    pub config: BTreeMap<String, String>,
-}
-
-/// What becomes of the topics when the pipeline is deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DeletionPolicy {
-    /// They stay, with every payment and balance.
-    #[default]
-    Retain,
-    /// They are deleted, and the money's history with them.
-    Delete,
-}
-
 /// What holds for every account.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -415,12 +216,6 @@ pub enum DrainTimeoutAction {
 }
 
 mod defaults {
-    pub(super) fn replication() -> i16 {
-        1
-    }
-    pub(super) fn partitions() -> i32 {
-        8
-    }
     pub(super) fn currency() -> String {
         "USD".into()
     }

@@ -12,6 +12,7 @@ use crate::accounts::AccountsBootstrapStatus;
 use crate::autoscaling::StageScaling;
 use crate::pause::Holder;
 use crate::pipeline::DrainTimeoutAction;
+use crate::topics::TopicReport;
 use crate::upgrade::{Release, UpgradeStatus};
 
 /// What is so, as the operator last saw it.
@@ -70,7 +71,7 @@ pub struct PaymentPipelineStatus {
     /// What has become of the accounts that the pipeline begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts_bootstrap: Option<AccountsBootstrapStatus>,
-    /// The topics by their name without the prefix.
+    /// The topics by their name without the prefix: whose each is, and how it stands.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub topics: BTreeMap<String, TopicReport>,
     /// Version that the processors report; several while they differ.
@@ -160,16 +161,4 @@ pub struct WorkloadReport {
     /// Revision that the pods are brought to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-}
-
-/// How a topic stands.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TopicReport {
-    /// Partitions that the topic has.
-    #[serde(default)]
-    pub partitions: i32,
-    /// Copies of each partition.
-    #[serde(default)]
-    pub replication: i32,
 }

@@ -190,3 +190,21 @@ fn what_goes_on_during_a_restart_belongs_to_a_restart_and_a_limit_to_a_limited_i
         assert!(refused.to_string().contains(field), "{restart}: {refused}");
     }
 }
+
+/// The chart's admission policy names the fields that a gateway may not change.
+#[test]
+fn a_gateway_may_change_no_field_that_is_not_looked_at() {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/kpay/templates/admissionpolicy.yaml");
+    let policy = std::fs::read_to_string(chart).expect("the policy");
+    let fields = policy.split_once("!variables.byGateway || [").and_then(|(_, rest)| rest.split_once(']'));
+    let fields = fields.expect("a list of fields").0;
+    let crd = serde_json::to_value(PaymentPipeline::crd()).expect("JSON");
+    let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let open: Vec<&String> = spec
+        .as_object()
+        .expect("fields")
+        .keys()
+        .filter(|field| !fields.contains(&format!("'{field}'")))
+        .collect();
+    assert_eq!(open, ["desiredPhase", "pauses"]);
+}

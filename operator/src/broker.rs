@@ -30,6 +30,16 @@ pub enum BrokerError {
     Planted(&'static str),
 }
 
+impl BrokerError {
+    /// The topic, where it is the broker's answer about one: to ask again is of no use before something is changed.
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Kafka(KafkaError::Topic { topic, .. }) => Some(topic),
+            _ => None,
+        }
+    }
+}
+
 /// One Kafka cluster, as an administrator sees it.
 pub trait Broker: Send + Sync {
     /// Those of these topics that there are.
@@ -87,6 +97,7 @@ impl Broker for Admin {
             partitions: s.partitions,
             replication: s.replication,
             config: s.config,
+            inherited: s.inherited,
         };
         Ok(self.describe(names)?.into_iter().map(|(name, found)| (name, state(found))).collect())
     }
@@ -96,6 +107,7 @@ impl Broker for Admin {
             partitions: desired.partitions,
             replication: desired.replication,
             config: desired.config.clone(),
+            ..kpay_kafka::admin::TopicState::default()
         };
         let topics = topics.iter().map(|(name, desired)| (name.clone(), state(desired))).collect();
         Ok(Admin::create_topics(self, &topics)?)

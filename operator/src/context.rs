@@ -1,6 +1,6 @@
 //! What reconciles share, and the little that is remembered between two of them. Pure but for its clients.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +30,7 @@ pub struct Context {
     pub pods: Arc<dyn Pods>,
     /// The operator's counters.
     pub metrics: Metrics,
-    /// Knows how many pipelines there are.
+    /// Knows which pipelines there are.
     pub probes: Probes,
     /// Writes Events.
     pub recorder: Events,
@@ -71,7 +71,7 @@ impl Context {
 
     /// Forgets what is not there any more; a failure that is being tried again is kept.
     pub fn forget_gone(&self) {
-        let there = self.probes.uids();
+        let there: HashSet<String> = self.probes.pipelines().iter().filter_map(|one| one.uid()).collect();
         let mut memory = self.memory.lock();
         memory.retain(|uid, of_it| there.contains(uid) || of_it.failures > 0);
         memory.shrink_to_fit();

@@ -6,7 +6,9 @@ use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kpay_control::names::{TOPICS_FINALIZER, WIPE_FINALIZER};
+use kpay_control::owner::{place, shares};
 use kpay_control::status::{Verdict, cannot_go};
+use kpay_control::topics::{claims, own};
 use kpay_control::validate::topic_prefix;
 use kpay_crds::{DeletionPolicy, PaymentPipeline};
 use kube::api::DeleteParams;
@@ -44,16 +46,32 @@ pub async fn leave(resource: &PaymentPipeline, context: &Context) -> Result<Acti
         if stop_pods(&context.client, &namespace, &name).await? {
             return Ok(Action::requeue(SOON));
         }
-        let prefix = topic_prefix(&namespace, &name, &resource.spec);
-        let servers = &resource.spec.kafka.bootstrap_servers;
-        if let Err(reason) = topics::delete(&context.brokers, servers, &prefix).await {
-            tell(resource, &format!("at {servers}: {reason}"), context).await?;
-            return Err(reason.into());
-        }
+        delete_topics(resource, context).await?;
     }
     finalizer::set(resource, TOPICS_FINALIZER, false, context).await?;
     context.memory.lock().remove(&resource.uid().unwrap_or_default());
     Ok(Action::await_change())
+}
+
+/// Deletes the topics that are the pipeline's own, unless another pipeline has them too.
+async fn delete_topics(resource: &PaymentPipeline, context: &Context) -> Result<(), Error> {
+    let claims = claims(&resource.status.clone().unwrap_or_default());
+    let prefix =
+        topic_prefix(&resource.namespace().unwrap_or_default(), &resource.name_any(), &resource.spec);
+    let topics: Vec<String> = own(&claims).map(|topic| format!("{prefix}{}", topic.as_str())).collect();
+    let all = context.probes.pipelines();
+    if let Some(other) = shares(resource, all.iter().map(AsRef::as_ref)) {
+        tracing::warn!(prefix, other = place(other), "the topics stay: they are another pipeline's too");
+        return Ok(());
+    }
+    if !topics.is_empty() {
+        let servers = &resource.spec.kafka.bootstrap_servers;
+        if let Err(reason) = topics::delete(&context.brokers, servers, topics).await {
+            tell(resource, &format!("at {servers}: {reason}"), context).await?;
+            return Err(reason.into());
+        }
+    }
+    Ok(())
 }
 
 /// Says in the status why the pipeline is still there.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -13,7 +13,7 @@ use kpay_control::names::{Component, workload};
 use kpay_control::pause::Wanted;
 use kpay_control::phase::{Facts, Transition, next};
 use kpay_control::report::{Reports, figures};
-use kpay_control::start::{hold_back, never_started};
+use kpay_control::start::{hold_all_back, hold_back, never_started};
 use kpay_control::status::{self, Input, Verdict};
 use kpay_control::validate::{Invalid, ValidatedPipeline, topic_prefix, validate};
 use kpay_crds::{AutoscalingMode, PaymentPipeline, PaymentPipelineStatus, Phase};
@@ -31,7 +31,7 @@ use crate::load;
 use crate::observe::observe;
 use crate::pods;
 use crate::record::{FIGURES_EVERY, write_status};
-use crate::topics::{self, TopicsPass};
+use crate::topics::{TopicsPass, turn};
 use crate::upgrade;
 
 /// Until the next look while something is under way.
@@ -42,8 +42,6 @@ const AT_REST: Duration = Duration::from_secs(10);
 /// So many pipelines are looked at in a second without a reason of their own: of many, each less often. A look lists what
 /// the pipeline owns, which the API server pays for.
 const LOOKS_PER_SECOND: u32 = 20;
-const TOPICS_EVERY: Duration = Duration::from_mins(1);
-const TOPICS_RETRY: Duration = Duration::from_secs(5);
 /// Until a spec that cannot be served is looked at again: the event of its correction may be lost.
 const CORRECTED_WITHIN: Duration = Duration::from_mins(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
@@ -99,7 +97,7 @@ async fn serve(
     departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
     let first = never_started(pipeline, old.phase, &owner.uid, &observed.objects);
-    let topics = topics_pass(resource, pipeline, old.phase, first, context).await;
+    let topics = turn::take(resource, pipeline, &old, first, context).await;
     let workloads = workload_reports(pipeline, &observed.objects);
     let mut evidence = evidence(pipeline, &old, &observed, reports);
     let blockers = ask_groups(pipeline, old.phase, &mut evidence, &context.brokers).await;
@@ -129,8 +127,8 @@ async fn serve(
     let gateway = workloads.get(&Component::Gateway);
     let accounts = bootstrap::decide(resource, pipeline, &observed, running, gateway, &now, context).await;
     let import = accounts.as_ref().and_then(|accounts| accounts.job.as_ref());
-    let begun = !first || topics.begun == Some(true);
-    let applied = bring_about(pipeline, &owner, &observed.objects, import, begun, context).await;
+    let applied =
+        bring_about(pipeline, &owner, &observed.objects, import, May::of(&topics, first), context).await;
 
     let input = Input {
         now,
@@ -176,6 +174,27 @@ fn scaled(
     })
 }
 
+/// Which pods may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum May {
+    /// All.
+    All,
+    /// All but those of the intake: it is not settled where that begins.
+    NoIntake,
+    /// None: the topics are not the pipeline's.
+    None,
+}
+
+impl May {
+    fn of(topics: &TopicsPass, first: bool) -> Self {
+        match (topics.usable, !first || topics.begun == Some(true)) {
+            (false, _) => Self::None,
+            (true, false) => Self::NoIntake,
+            (true, true) => Self::All,
+        }
+    }
+}
+
 /// Builds what the pipeline needs and applies it: the identities first, since the pods name them. Whatever asks for other
 /// pods comes through here, so that nothing makes those of the intake before it is settled where that begins.
 async fn bring_about(
@@ -183,7 +202,7 @@ async fn bring_about(
     owner: &OwnerReference,
     live: &DesiredObjects,
     import: Option<&Import>,
-    begun: bool,
+    may: May,
     context: &Context,
 ) -> Result<(), Error> {
     let place = Owner { namespace: &pipeline.namespace, uid: &owner.uid };
@@ -193,8 +212,10 @@ async fn bring_about(
         gateway: identity(&context.client, place, &gateway, &live.service_accounts).await?,
     };
     let mut desired = build(pipeline, owner, &identities, import);
-    if !begun {
-        hold_back(&mut desired, &pipeline.name, live);
+    match may {
+        May::All => {}
+        May::NoIntake => hold_back(&mut desired, &pipeline.name, live),
+        May::None => hold_all_back(&mut desired, live),
     }
     apply(&context.client, place, &desired, live).await
 }
@@ -268,39 +289,21 @@ async fn refuse(resource: &PaymentPipeline, invalid: &[Invalid], context: &Conte
     Ok(Action::requeue(if transition.is_some() { SOON } else { CORRECTED_WITHIN }))
 }
 
-async fn topics_pass(
-    resource: &PaymentPipeline,
-    pipeline: &ValidatedPipeline,
-    phase: Option<Phase>,
-    first: bool,
-    context: &Context,
-) -> TopicsPass {
-    let generation = resource.metadata.generation;
-    if let Some((seen, at, pass)) = context.recall(resource).topics
-        && seen == generation
-        && (!first || pass.begun.is_some())
-    {
-        let pending = matches!(phase, None | Some(Phase::Pending));
-        let every = match pass.verdict.status {
-            Some(true) => TOPICS_EVERY,
-            Some(false) if pending => SOON,
-            Some(false) | None => TOPICS_RETRY,
-        };
-        if at.elapsed() < every {
-            return pass;
-        }
-    }
-    let pass = topics::keep(&context.brokers, pipeline, first).await;
-    context.remember(resource, |memory| memory.topics = Some((generation, Instant::now(), pass.clone())));
-    pass
-}
-
 fn degraded(failed: Option<&Error>, topics: &Verdict) -> Option<Verdict> {
+    const REFUSED: [&str; 7] = [
+        "BrokerRefused",
+        "KafkaUnreachable",
+        "PartitionsRefused",
+        "StartRefused",
+        "TopicsExist",
+        "TopicsTaken",
+        "TopicsUnfit",
+    ];
     if let Some(error) = failed {
         let message = format!("{error}; does the operator's ClusterRole fit its version?");
         return Some(Verdict::new(Some(true), "ApplyFailed", message));
     }
-    let refused = ["PartitionsRefused", "StartRefused", "KafkaUnreachable"].contains(&topics.reason);
+    let refused = REFUSED.contains(&topics.reason);
     refused.then(|| Verdict::new(Some(true), topics.reason, topics.message.clone()))
 }
 

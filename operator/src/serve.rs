@@ -1,6 +1,5 @@
 //! Health and metrics over HTTP. Only I/O.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +9,6 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use kpay_crds::PaymentPipeline;
-use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use parking_lot::Mutex;
 
@@ -37,13 +35,12 @@ impl Probes {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Every pipeline that there is.
-    pub fn uids(&self) -> HashSet<String> {
-        let stores = self.pipelines.lock();
-        stores.iter().flat_map(Store::state).filter_map(|pipeline| pipeline.uid()).collect()
+    /// Those that are looked after, as they were last seen.
+    pub fn pipelines(&self) -> Vec<Arc<PaymentPipeline>> {
+        self.pipelines.lock().iter().flat_map(Store::state).collect()
     }
 
-    /// More pipelines to count by phase.
+    /// More pipelines to look after.
     pub fn watch(&self, store: Store<PaymentPipeline>) {
         self.pipelines.lock().push(store);
     }

@@ -1,6 +1,8 @@
 //! Keeps the topics as declared, and asks groups how far they are. Only I/O; what to change is decided by
 //! `kpay_control::topics`.
 
+pub mod turn;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,8 +10,8 @@ use kpay_control::autoscale::Offsets;
 use kpay_control::drain::GroupProgress;
 use kpay_control::names::{Component, TopicName, group};
 use kpay_control::start::{StartFrom, StartRefusal, metadata, resolve};
-use kpay_control::status::{Verdict, WIPE_REQUIRED};
-use kpay_control::topics::{TopicChange, TopicPlan, TopicRefusal, plan, told};
+use kpay_control::status::Verdict;
+use kpay_control::topics::{Claims, TopicChange, TopicState, plan, while_wiped};
 use kpay_control::validate::ValidatedPipeline;
 use kpay_control::wipe::Mark;
 use kpay_crds::TopicReport;
@@ -25,18 +27,30 @@ pub struct TopicsPass {
     pub verdict: Verdict,
     /// Whether it is settled where the intake begins; none when that was not asked.
     pub begun: Option<bool>,
+    /// Whether pods may be made that use the topics.
+    pub usable: bool,
+    /// What the pipeline knew of its topics before.
+    pub claims: Claims,
 }
 
-/// Makes the topics what the pipeline declares, as far as that is safe. With `first` the intake has never started: where
-/// it begins is decided once they are as declared, and once for ever.
-pub async fn keep(brokers: &Arc<dyn Brokers>, pipeline: &ValidatedPipeline, first: bool) -> TopicsPass {
-    let wanted = pipeline.clone();
-    let keep = move |broker: &dyn Broker| keep_blocking(broker, &wanted, first);
+/// Makes the topics what the pipeline declares, as far as that is safe and they are its own by `claims`. With `first` the
+/// intake has never started: where it begins is decided once they are as declared, and once for ever.
+pub async fn keep(
+    brokers: &Arc<dyn Brokers>,
+    pipeline: &ValidatedPipeline,
+    claims: &Claims,
+    first: bool,
+) -> TopicsPass {
+    let (wanted, known) = (pipeline.clone(), claims.clone());
+    let keep = move |broker: &dyn Broker| keep_blocking(broker, &wanted, known, first);
     match blocking(brokers, &pipeline.bootstrap_servers, keep).await {
         Ok(pass) => pass,
         Err(reason) => TopicsPass {
             report: None,
             begun: first.then_some(false),
+            // Whose they are cannot be told.
+            usable: !claims.is_empty(),
+            claims: claims.clone(),
             verdict: Verdict::new(
                 None,
                 "KafkaUnreachable",
@@ -114,13 +128,12 @@ fn groups(pipeline: &ValidatedPipeline, stages: &[Component]) -> Vec<(Component,
     stages.iter().filter_map(of).collect()
 }
 
-/// Deletes every topic of the pipeline.
+/// Deletes these topics.
 pub async fn delete(
     brokers: &Arc<dyn Brokers>,
     bootstrap_servers: &str,
-    topic_prefix: &str,
+    topics: Vec<String>,
 ) -> Result<(), BrokerError> {
-    let topics: Vec<String> = TopicName::ALL.map(|topic| format!("{topic_prefix}{}", topic.as_str())).into();
     blocking(brokers, bootstrap_servers, move |broker| {
         topics.iter().try_for_each(|topic| broker.delete_topic(topic))
     })
@@ -166,61 +179,78 @@ pub fn begin(
 fn keep_blocking(
     broker: &dyn Broker,
     pipeline: &ValidatedPipeline,
+    claims: Claims,
     first: bool,
 ) -> Result<TopicsPass, BrokerError> {
     let names = TopicName::ALL.map(|topic| pipeline.topic(topic));
     let mut actual = broker.topics(&names)?;
     // While a wipe is at them they are its own.
-    let wiped = pipeline.wipe == Some(Mark::Stop);
-    let plan = if wiped { TopicPlan::default() } else { plan(pipeline, &actual) };
-    let mut missing = Vec::new();
-    for change in &plan.changes {
-        match change {
-            TopicChange::Create { topic, desired } => missing.push((topic.clone(), desired.clone())),
-            TopicChange::Alter { topic, set } => broker.alter_config(topic, set)?,
-        }
+    if pipeline.wipe == Some(Mark::Stop) {
+        let said = "a wipe makes topics anew, see the PipelineOperation";
+        return Ok(TopicsPass {
+            report: Some(by_name(while_wiped(pipeline, &claims, &actual))),
+            verdict: Verdict::new(Some(false), "Wiping", said),
+            begun: first.then_some(false),
+            usable: true,
+            claims,
+        });
     }
-    if !missing.is_empty() {
-        broker.create_topics(&missing)?;
-    }
-    if !plan.changes.is_empty() {
-        actual = broker.topics(&names)?;
-    }
-    let missing: Vec<&str> = TopicName::ALL
-        .into_iter()
-        .filter(|topic| !actual.contains_key(&pipeline.topic(*topic)))
-        .map(TopicName::as_str)
-        .collect();
-    let report = TopicName::ALL.into_iter().filter_map(|topic| {
-        let found = actual.get(&pipeline.topic(topic))?;
-        let report = TopicReport { partitions: found.partitions, replication: found.replication };
-        Some((topic.as_str().to_owned(), report))
-    });
-    let report = Some(report.collect());
-    let mut verdict = if wiped {
-        Verdict::new(Some(false), "Wiping", "a wipe makes topics anew, see the PipelineOperation")
-    } else {
-        verdict(&plan.refusals, &missing)
-    };
-    let mut begun = first.then_some(false);
+    let changes = plan(pipeline, &claims, &actual).changes;
+    let failures = carry_out(broker, pipeline, &changes, &mut actual)?;
+    let mut plan = plan(pipeline, &claims, &actual);
+    plan.note_failures(pipeline, &failures);
+    let (mut verdict, mut begun) = (plan.verdict(), first.then_some(false));
     if first && verdict.status == Some(true) {
         match begin(broker, pipeline)? {
             Ok(()) => begun = Some(true),
             Err(refusal) => verdict = Verdict::new(Some(false), "StartRefused", refusal.to_string()),
         }
     }
-    Ok(TopicsPass { report, verdict, begun })
+    Ok(TopicsPass { usable: plan.usable(), report: Some(by_name(plan.reports)), verdict, begun, claims })
 }
 
-fn verdict(refusals: &[TopicRefusal], missing: &[&str]) -> Verdict {
-    if !refusals.is_empty() {
-        let wipe = refusals.iter().all(|refusal| matches!(refusal, TopicRefusal::NeedsWipe { .. }));
-        let all: Vec<String> = told(refusals).into_iter().map(ToString::to_string).collect();
-        let reason = if wipe { WIPE_REQUIRED } else { "PartitionsRefused" };
-        return Verdict::new(Some(false), reason, all.join("; "));
+/// Carries changes out and brings `actual` up to date. What the broker refuses of a topic is a value, in its words.
+fn carry_out(
+    broker: &dyn Broker,
+    pipeline: &ValidatedPipeline,
+    changes: &[TopicChange],
+    actual: &mut BTreeMap<String, TopicState>,
+) -> Result<BTreeMap<String, String>, BrokerError> {
+    let mut failures = BTreeMap::new();
+    let mut note = |done: Result<(), BrokerError>| match done {
+        Ok(()) => Ok(()),
+        Err(error) => match error.topic() {
+            Some(topic) => {
+                failures.insert(topic.to_owned(), error.to_string());
+                Ok(())
+            }
+            None => Err(error),
+        },
+    };
+    let mut missing = Vec::new();
+    for change in changes {
+        match change {
+            TopicChange::Create { topic, desired } => missing.push((topic.clone(), desired.clone())),
+            TopicChange::Alter { topic, set } => note(broker.alter_config(topic, set))?,
+            TopicChange::Grow { topic, partitions } => note(broker.create_partitions(topic, *partitions))?,
+        }
     }
     if !missing.is_empty() {
-        return Verdict::new(Some(false), "Creating", format!("not there yet: {}", missing.join(", ")));
+        note(broker.create_topics(&missing))?;
+        *actual = broker.topics(&TopicName::ALL.map(|topic| pipeline.topic(topic)))?;
     }
-    Verdict::new(Some(true), "AsDeclared", "every topic is as declared")
+    // The broker has taken these; the one that is asked next may not know yet.
+    for change in changes.iter().filter(|change| !failures.contains_key(change.topic())) {
+        let Some(state) = actual.get_mut(change.topic()) else { continue };
+        match change {
+            TopicChange::Create { .. } => {}
+            TopicChange::Alter { set, .. } => state.config.extend(set.clone()),
+            TopicChange::Grow { partitions, .. } => state.partitions = *partitions,
+        }
+    }
+    Ok(failures)
+}
+
+fn by_name(reports: BTreeMap<TopicName, TopicReport>) -> BTreeMap<String, TopicReport> {
+    reports.into_iter().map(|(name, report)| (name.as_str().to_owned(), report)).collect()
 }

@@ -77,7 +77,7 @@ impl Ground {
         Appender::open(&self.connection, incoming, partitions, 1)
     }
 
-    fn pipelines(&self) -> Api<PaymentPipeline> {
+    pub(crate) fn pipelines(&self) -> Api<PaymentPipeline> {
         Api::namespaced(self.cluster.client.clone(), &self.namespace)
     }
 }

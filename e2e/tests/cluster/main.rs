@@ -7,6 +7,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test may panic")]
 
 mod accounts;
+mod admission;
 mod audit;
 mod bad_input;
 mod benchmark;
@@ -26,6 +27,7 @@ mod rights;
 mod saga;
 mod scaling;
 mod start;
+mod topics;
 mod upgrade;
 mod wipe;
 mod world;

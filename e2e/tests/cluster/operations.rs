@@ -29,8 +29,8 @@ pub(crate) fn make(world: &World, name: &str, spec: &Value) -> anyhow::Result<()
     Ok(())
 }
 
-fn replay(dry_run: bool) -> Value {
-    json!({"type": "ReplayDeadLetters", "by": "maria", "dryRun": dry_run,
+fn replay(by: &str, dry_run: bool) -> Value {
+    json!({"type": "ReplayDeadLetters", "by": by, "dryRun": dry_run,
         "replayDeadLetters": {"code": "protobuf_invalid"}})
 }
 
@@ -59,13 +59,14 @@ fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> a
     world.appender.flush()?;
     world.rest.dead_letters(GARBAGE + 1)?;
 
-    make(&world, "dry", &replay(true))?;
+    let by = world.cluster.user()?;
+    make(&world, "dry", &replay(&by, true))?;
     let dry = reach(&world, "dry", OperationPhase::Succeeded)?;
     assert_eq!(dry, (5, "5 dead letters would be replayed".to_owned()));
 
     world.desire("Paused")?;
     world.reach("Paused")?;
-    make(&world, "first", &replay(false))?;
+    make(&world, "first", &replay(&by, false))?;
     let (_, waits) = reach(&world, "first", OperationPhase::Pending)?;
     assert!(waits.contains("Running; it is Paused"), "{waits}");
     world.desire("Running")?;
@@ -79,7 +80,7 @@ fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> a
     let id = again.and_then(|letter| letter["id"].as_str()).context("a letter that failed again")?;
     let shown = world.rest.get(&format!("/v1/dead-letters/{id}"))?.body;
     let replayed = &shown["history"][0]["replayed"];
-    assert_eq!((&replayed["by"], &replayed["reason"]), (&json!("maria"), &json!("a test")), "{shown}");
+    assert_eq!((&replayed["by"], &replayed["reason"]), (&json!(by), &json!("a test")), "{shown}");
 
     let patch = Patch::Merge(json!({"spec": {"dryRun": true}}));
     let refused = world.cluster.wait(operations(&world).patch("first", &PatchParams::default(), &patch));

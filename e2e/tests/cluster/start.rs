@@ -24,6 +24,8 @@ fn a_pipeline_begins_in_the_middle_of_a_topic_that_others_have_made() -> anyhow:
     let mut topics = few_partitions();
     topics["incoming"] = json!({"retention": "unlimited"});
     ground.create(&json!({"topics": topics}))?;
+    told(&ground, "TopicsExist", "spec.topics.existing to Adopt")?;
+    ground.patch(&json!({"topics": {"existing": "Adopt"}}))?;
     told(&ground, "PartitionsRefused", "set it to 2")?;
     let from = |start: &str| json!({"topics": {"incoming": {"partitions": PARTITIONS, "startFrom": start}}});
     ground.patch(&from("0:0,1:1000000"))?;
@@ -86,7 +88,7 @@ fn written_by_others(ground: &Ground) -> anyhow::Result<String> {
 }
 
 /// Waits until the Degraded condition says this.
-fn told(ground: &Ground, reason: &str, part: &str) -> anyhow::Result<()> {
+pub(crate) fn told(ground: &Ground, reason: &str, part: &str) -> anyhow::Result<()> {
     ground.cluster.until(reason, |_| {
         let conditions = ground.status()?.conditions;
         let degraded = conditions.iter().find(|condition| condition.type_ == "Degraded");

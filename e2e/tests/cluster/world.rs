@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kpay::names::{Names, StageName, TopicName};
 use kpay_crds::{PaymentPipeline, PaymentPipelineStatus};
@@ -16,7 +17,7 @@ use kpay_e2e::rest::Rest;
 use kpay_e2e::turns::{Turn, Turns};
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -26,6 +27,8 @@ use crate::ground::Ground;
 pub(crate) const NAME: &str = "payments";
 pub(crate) const FUNDING: i64 = 1_000_000;
 pub(crate) const WITHIN: Duration = Duration::from_mins(3);
+/// The status tells of payments in flight that there were five seconds ago.
+const GOES_WITHIN: Duration = Duration::from_secs(15);
 
 static TURNS: Turns = Turns::new(3);
 
@@ -81,6 +84,14 @@ impl Cluster {
     /// Waits for an answer.
     pub(crate) fn wait<T>(&self, answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
         self.runtime.block_on(answer)
+    }
+
+    /// Who the API server takes us for.
+    pub(crate) fn user(&self) -> anyhow::Result<String> {
+        let review: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let answer = self.wait(review.create(&PostParams::default(), &SelfSubjectReview::default()))?;
+        let user = answer.status.and_then(|status| status.user_info).and_then(|user| user.username);
+        user.context("the API server does not say who we are")
     }
 
     /// Asks again until there is an answer; fails after [`WITHIN`] with what was wrong last.
@@ -257,6 +268,27 @@ impl World {
     }
 }
 
+impl World {
+    /// Takes the pipeline away, then its namespace. With payments in flight it may not go with its topics, and the figures
+    /// are some seconds old: where they do not come to an end, the topics stay.
+    fn remove(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + GOES_WITHIN;
+        let delete = || self.cluster.wait(self.pipelines().delete(NAME, &DeleteParams::default()));
+        while let Err(refused) = delete() {
+            if Instant::now() > deadline {
+                eprintln!("{}: {refused}", self.namespace);
+                self.patch(&json!({"topics": {"deletionPolicy": "Retain"}}))?;
+                delete()?;
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        self.cluster.wait(namespaces.delete(&self.namespace, &DeleteParams::background()))?;
+        Ok(())
+    }
+}
+
 /// The public API at the address that its Service has now.
 fn gateway(cluster: &Cluster, namespace: &str) -> anyhow::Result<Rest> {
     let services: Api<Service> = Api::namespaced(cluster.client.clone(), namespace);
@@ -270,11 +302,7 @@ impl Drop for World {
         if std::env::var_os("KPAY_KEEP").is_some() {
             return;
         }
-        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-        let gone = self.cluster.wait(self.pipelines().delete(NAME, &DeleteParams::default())).map(drop);
-        let gone = gone.and_then(|()| {
-            self.cluster.wait(namespaces.delete(&self.namespace, &DeleteParams::background())).map(drop)
-        });
+        let gone = self.remove();
         if let Err(error) = gone {
             eprintln!("{} stays: {error}", self.namespace);
         }

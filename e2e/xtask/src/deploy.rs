@@ -1,5 +1,6 @@
 //! From images to a running example pipeline: helm, the manifest, and waiting for its phase.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -17,6 +18,8 @@ pub(crate) const NAMESPACE: &str = "kpay-system";
 const OPERATOR_PODS: &str = "app.kubernetes.io/name=kpay-operator,app.kubernetes.io/instance=kpay";
 /// An upgrade without payments alone takes five: a minute for each of four workloads, and their pods' starts.
 const PIPELINE_TIMEOUT: Duration = Duration::from_mins(10);
+/// Where the example's manifest looks for Kafka.
+const TESTBED_KAFKA: &str = "kafka.kpay-system.svc:9092";
 const POLL: Duration = Duration::from_millis(500);
 /// For how long the pipeline must look as wanted: a new operator's first look takes a moment, and may replace pods.
 const HELD: Duration = Duration::from_secs(2);
@@ -129,14 +132,20 @@ pub(crate) fn deploy(
 ) -> Result<()> {
     step("helm", || operator(instance, target, images, pull_policy))?;
     step("pipeline", || {
-        target.apply(&instance.repo.join("manifests/payments.yaml"))?;
-        if let Some(kafka) = &target.kafka {
-            let patch = serde_json::json!({"spec": {"kafka": {"bootstrapServers": kafka}}}).to_string();
-            target.kubectl(&["patch", "pp", "payments", "--type", "merge", "--patch", &patch])?;
-        }
+        target.apply(&example(instance, target)?)?;
         let [_, pipeline] = images;
         running(target, &pipeline.reference())
     })
+}
+
+/// The example's manifest, with the Kafka of the target: a pipeline that runs is not sent to another and back.
+fn example(instance: &Instance, target: &Target) -> Result<PathBuf> {
+    let manifest = instance.repo.join("manifests/payments.yaml");
+    let Some(kafka) = &target.kafka else { return Ok(manifest) };
+    let text = fs::read_to_string(&manifest).with_context(|| format!("{}", manifest.display()))?;
+    let of_target = instance.cache.join("payments.yaml");
+    fs::write(&of_target, text.replace(TESTBED_KAFKA, kafka))?;
+    Ok(of_target)
 }
 
 /// Waits until the example pipeline runs as its manifest and the image say: the operator has seen this generation of the

@@ -25,7 +25,7 @@ pub fn classify(path: &str) -> Option<Change> {
         ("desiredPhase" | "pauses" | "intakeWhilePaused", None, None) => Some(Change::InPlace),
         ("image", Some("repository" | "tag" | "pullPolicy" | "pullSecrets"), None) => Some(Change::Rolling),
         ("kafka", Some(field), None) => kafka(field),
-        ("topics", Some("deletionPolicy"), None) => Some(Change::InPlace),
+        ("topics", Some("deletionPolicy" | "existing"), None) => Some(Change::InPlace),
         ("topics", Some(topic), Some(field)) => topics(topic, field),
         ("accounts", Some("currency" | "idempotencyWindow"), None) => Some(Change::Rolling),
         ("accounts", Some("overdraftFloor" | "holdExpiry"), None)

@@ -11,6 +11,7 @@ pub mod duration;
 pub mod generator;
 pub mod names;
 pub mod operation;
+pub mod owner;
 pub mod pause;
 pub mod phase;
 pub mod policy;

@@ -176,6 +176,16 @@ pub fn hold_back(desired: &mut DesiredObjects, pipeline: &str, live: &DesiredObj
     desired.deployments.retain(|deployment| there || deployment.name_any() != gateway);
 }
 
+/// Leaves out every pod that is not there already: it would join groups and write to topics that are not the pipeline's.
+pub fn hold_all_back(desired: &mut DesiredObjects, live: &DesiredObjects) {
+    let there = |name: &str| live.stateful_sets.iter().any(|found| found.name_any() == name);
+    desired.stateful_sets.retain(|set| there(&set.name_any()));
+    let there = |name: &str| live.deployments.iter().any(|found| found.name_any() == name);
+    desired.deployments.retain(|deployment| there(&deployment.name_any()));
+    let there = |name: &str| live.jobs.iter().any(|found| found.name_any() == name);
+    desired.jobs.retain(|job| there(&job.name_any()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

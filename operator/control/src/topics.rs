@@ -1,7 +1,25 @@
-//! What to change so that the topics are as declared. Pure: compares, plans, refuses.
+//! What to change so that the topics are as declared, and how each stands. Pure: compares, plans, refuses.
+//!
+//! | part | what it decides |
+//! |---|---|
+//! | `claims` | which topics are the pipeline's own |
+//! | `refusal` | which partition counts are refused |
+//! | `settings` | which settings differ, and which of them matter where others set them |
+//! | `verdict` | what the condition says of all |
+
+mod claims;
+mod refusal;
+mod settings;
+mod verdict;
 
 use std::collections::BTreeMap;
 
+use kpay_crds::{ExistingTopics, TopicOrigin, TopicReport, TopicReportState};
+
+pub use self::claims::{Claims, claims, is_own, own};
+pub use self::refusal::{TopicRefusal, told};
+use self::refusal::{existing_partitions, partitions};
+use self::settings::{declared, differing, list, unfit};
 use crate::names::TopicName;
 use crate::validate::{DesiredTopic, ValidatedPipeline};
 
@@ -14,6 +32,17 @@ pub struct TopicState {
     pub replication: i32,
     /// Settings on the topic itself.
     pub config: BTreeMap<String, String>,
+    /// Settings that it has from the broker.
+    pub inherited: BTreeMap<String, String>,
+}
+
+impl TopicState {
+    /// Every setting that holds for it.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = self.inherited.clone();
+        settings.extend(self.config.clone());
+        settings
+    }
 }
 
 /// One change of a topic; each is safe to repeat.
@@ -33,226 +62,204 @@ pub enum TopicChange {
         /// The settings that differ.
         set: BTreeMap<String, String>,
     },
-}
-
-/// Why a topic is not made what the spec says.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TopicRefusal {
-    /// Accounts lie by partition.
-    #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; accounts lie by partition, so that needs a PipelineOperation of type WipeAndUpdate (docs/wipe.md); until then all goes on with {actual}"
-    )]
-    NeedsWipe {
-        /// Field of the spec.
-        field: &'static str,
+    /// Give it more partitions.
+    Grow {
         /// Full name.
         topic: String,
-        /// What there is.
-        actual: i32,
-        /// What is asked for.
-        desired: i32,
-    },
-    /// Ids and outcomes are found by partition.
-    #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; ids and outcomes are found by their partition, so that it cannot change; set it to {actual}"
-    )]
-    Fixed {
-        /// Field of the spec.
-        field: &'static str,
-        /// Full name.
-        topic: String,
-        /// What there is.
-        actual: i32,
-        /// What is asked for.
-        desired: i32,
-    },
-    /// Kafka cannot take partitions away.
-    #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; partitions cannot be taken away, set it to {actual}"
-    )]
-    FewerPartitions {
-        /// Field of the spec.
-        field: &'static str,
-        /// Full name.
-        topic: String,
-        /// What there is.
-        actual: i32,
-        /// What is asked for.
-        desired: i32,
-    },
-    /// Growth of a topic without state is safe but not implemented.
-    #[error(
-        "spec.topics.{field}.partitions: {topic} has {actual} partitions and {desired} are asked for; add them with Kafka's own tool or set it to {actual}"
-    )]
-    GrowByHand {
-        /// Field of the spec.
-        field: &'static str,
-        /// Full name.
-        topic: String,
-        /// What there is.
-        actual: i32,
-        /// What is asked for.
-        desired: i32,
+        /// So many in all.
+        partitions: i32,
     },
 }
 
-/// What to do and what is refused.
+impl TopicChange {
+    /// Full name of the topic.
+    pub fn topic(&self) -> &str {
+        match self {
+            Self::Create { topic, .. } | Self::Alter { topic, .. } | Self::Grow { topic, .. } => topic,
+        }
+    }
+}
+
+/// What to do, what is refused, and how each topic stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicPlan {
     /// To carry out, in order.
     pub changes: Vec<TopicChange>,
     /// To tell the user.
     pub refusals: Vec<TopicRefusal>,
+    /// Topics that are there, that the pipeline has not made, and that it may not have.
+    pub foreign: Vec<String>,
+    /// What is wrong with topics that others manage.
+    pub unfit: Vec<String>,
+    /// What the broker has refused to do.
+    pub failed: Vec<String>,
+    /// Topics that become the pipeline's own once this is written down; nothing is done to them before.
+    pub claimed: Vec<String>,
+    /// How each stands.
+    pub reports: BTreeMap<TopicName, TopicReport>,
 }
 
-/// Compares what is declared with what the broker has. A setting on the topic that is not declared is left.
-pub fn plan(pipeline: &ValidatedPipeline, actual: &BTreeMap<String, TopicState>) -> TopicPlan {
+/// A topic that is looked at.
+struct Look<'a> {
+    name: TopicName,
+    topic: String,
+    desired: &'a DesiredTopic,
+}
+
+/// Compares what is declared with what the broker has. A setting on the topic that is not declared is left, and so is every
+/// topic that is not the pipeline's own by `claims`.
+pub fn plan(
+    pipeline: &ValidatedPipeline,
+    claims: &Claims,
+    actual: &BTreeMap<String, TopicState>,
+) -> TopicPlan {
+    use TopicOrigin::{Adopted, Created, Unmanaged};
     let mut plan = TopicPlan::default();
     for (name, desired) in &pipeline.topics {
-        let topic = pipeline.topic(*name);
-        let Some(state) = actual.get(&topic) else {
-            plan.changes.push(TopicChange::Create { topic, desired: desired.clone() });
-            continue;
+        let look = Look { name: *name, topic: pipeline.topic(*name), desired };
+        let found = actual.get(&look.topic);
+        let report = match (claims.get(name).copied(), found) {
+            (Some(origin @ (Created | Adopted)), None) => plan.create(look, origin),
+            (Some(origin @ (Created | Adopted)), Some(found)) => plan.keep(look, origin, found),
+            (Some(Unmanaged), None) if pipeline.existing == ExistingTopics::CheckOnly => {
+                let said = "is not there any more, and others manage it";
+                plan.unfit.push(format!("{} {said}", look.topic));
+                report(None, Some(Unmanaged), TopicReportState::Missing, said)
+            }
+            (None | Some(Unmanaged), None) => {
+                plan.claimed.push(look.topic);
+                report(None, Some(Created), TopicReportState::Creating, "")
+            }
+            (None | Some(Unmanaged), Some(found)) => match pipeline.existing {
+                ExistingTopics::Refuse => plan.refuse(look, found),
+                ExistingTopics::Adopt => plan.adopt(look, found),
+                ExistingTopics::CheckOnly => plan.check(look, found),
+            },
         };
-        if let Some(refusal) = partitions(*name, &topic, desired.partitions, state.partitions) {
-            plan.refusals.push(refusal);
-        }
-        let differs = |(key, value): &(&String, &String)| state.config.get(*key) != Some(*value);
-        let set: BTreeMap<String, String> =
-            desired.config.iter().filter(differs).map(|(k, v)| (k.clone(), v.clone())).collect();
-        if !set.is_empty() {
-            plan.changes.push(TopicChange::Alter { topic, set });
-        }
+        plan.reports.insert(*name, report);
+    }
+    if !plan.usable() {
+        plan.claim_nothing(pipeline, claims);
     }
     plan
 }
 
-fn partitions(name: TopicName, topic: &str, desired: i32, actual: i32) -> Option<TopicRefusal> {
-    let (field, topic) = (name.field(), topic.to_owned());
-    match name {
-        _ if desired == actual => None,
-        TopicName::Inflight => Some(TopicRefusal::NeedsWipe { field, topic, actual, desired }),
-        // What it had more once, it keeps.
-        TopicName::Ledger if actual > desired => None,
-        // They have as many as payment.inflight, whose field says so.
-        TopicName::Ledger | TopicName::Checkpoints => {
-            Some(TopicRefusal::NeedsWipe { field: TopicName::Inflight.field(), topic, actual, desired })
+/// How the topics stand while a wipe makes some of them anew: it begins only where all are the pipeline's own, and those that
+/// it has deleted stay that.
+pub fn while_wiped(
+    pipeline: &ValidatedPipeline,
+    claims: &Claims,
+    actual: &BTreeMap<String, TopicState>,
+) -> BTreeMap<TopicName, TopicReport> {
+    let of = |name: &TopicName| {
+        let origin = claims.get(name).copied().unwrap_or(TopicOrigin::Created);
+        let found = actual.get(&pipeline.topic(*name));
+        let state = if found.is_some() { TopicReportState::AsDeclared } else { TopicReportState::Creating };
+        (*name, report(found, Some(origin), state, ""))
+    };
+    pipeline.topics.keys().map(of).collect()
+}
+
+impl TopicPlan {
+    fn create(&mut self, look: Look<'_>, origin: TopicOrigin) -> TopicReport {
+        self.changes.push(TopicChange::Create { topic: look.topic, desired: look.desired.clone() });
+        report(None, Some(origin), TopicReportState::Creating, "")
+    }
+
+    /// The pipeline's own: what can be set right is.
+    fn keep(&mut self, look: Look<'_>, origin: TopicOrigin, found: &TopicState) -> TopicReport {
+        let Look { name, topic, desired } = look;
+        let mut differs = Vec::new();
+        // What the broker happens to have as well may change there.
+        let settings = differing(&desired.config, &found.config);
+        if !settings.is_empty() {
+            differs.push(list(&settings));
+            self.changes.push(TopicChange::Alter { topic: topic.clone(), set: declared(&settings) });
         }
-        TopicName::Incoming | TopicName::Complete | TopicName::Confirmed => {
-            Some(TopicRefusal::Fixed { field, topic, actual, desired })
+        let refusal = partitions(name, &topic, desired.partitions, found.partitions);
+        let grows = name == TopicName::Dlq && found.partitions < desired.partitions;
+        if grows {
+            differs.push(format!("{} partitions, declared {}", found.partitions, desired.partitions));
+            self.changes.push(TopicChange::Grow { topic, partitions: desired.partitions });
         }
-        TopicName::Dlq if actual > desired => {
-            Some(TopicRefusal::FewerPartitions { field, topic, actual, desired })
+        match refusal {
+            Some(refusal) => {
+                let said = refusal.to_string();
+                self.refusals.push(refusal);
+                report(Some(found), Some(origin), TopicReportState::Refused, &said)
+            }
+            None => compared(found, origin, &differs.join("; ")),
         }
-        TopicName::Dlq => Some(TopicRefusal::GrowByHand { field, topic, actual, desired }),
+    }
+
+    /// While one topic is somebody else's, none is taken or made.
+    fn claim_nothing(&mut self, pipeline: &ValidatedPipeline, claims: &Claims) {
+        for (name, report) in &mut self.reports {
+            if self.claimed.contains(&pipeline.topic(*name)) {
+                report.origin = claims.get(name).copied();
+            }
+        }
+        self.claimed.clear();
+    }
+
+    fn refuse(&mut self, look: Look<'_>, found: &TopicState) -> TopicReport {
+        self.foreign.push(look.topic);
+        let said = "is there already, and this pipeline has not made it (spec.topics.existing: Refuse)";
+        report(Some(found), None, TopicReportState::Refused, said)
+    }
+
+    /// Becomes the pipeline's own, unless it does not fit.
+    fn adopt(&mut self, look: Look<'_>, found: &TopicState) -> TopicReport {
+        let Look { name, topic, desired } = look;
+        if let Some(refusal) = existing_partitions(name, &topic, desired.partitions, found.partitions) {
+            let said = refusal.to_string();
+            self.refusals.push(refusal);
+            return report(Some(found), None, TopicReportState::Refused, &said);
+        }
+        self.claimed.push(topic);
+        compared(found, TopicOrigin::Adopted, &list(&differing(&desired.config, &found.config)))
+    }
+
+    /// Is used as it is, unless payments would go wrong with it.
+    fn check(&mut self, look: Look<'_>, found: &TopicState) -> TopicReport {
+        let Look { name, topic, desired } = look;
+        let origin = TopicOrigin::Unmanaged;
+        let refusal = existing_partitions(name, &topic, desired.partitions, found.partitions);
+        if let Some(refusal) = refusal.filter(|_| name != TopicName::Dlq) {
+            let said = refusal.to_string();
+            self.refusals.push(refusal);
+            return report(Some(found), Some(origin), TopicReportState::Refused, &said);
+        }
+        let differs = differing(&desired.config, &found.settings());
+        let wrong: Vec<_> = differs.iter().filter(|one| unfit(one)).cloned().collect();
+        if !wrong.is_empty() {
+            let said = format!("{}; kpay needs it as declared, and others manage the topic", list(&wrong));
+            self.unfit.push(format!("{topic}: {said}"));
+            return report(Some(found), Some(origin), TopicReportState::Refused, &said);
+        }
+        compared(found, origin, &list(&differs))
     }
 }
 
-/// The refusals that people are told: what follows from `payment.inflight` is not said for each topic.
-pub fn told(refusals: &[TopicRefusal]) -> Vec<&TopicRefusal> {
-    let mut wipe = false;
-    let first = |refusal: &&TopicRefusal| match refusal {
-        TopicRefusal::NeedsWipe { .. } => !std::mem::replace(&mut wipe, true),
-        TopicRefusal::Fixed { .. }
-        | TopicRefusal::FewerPartitions { .. }
-        | TopicRefusal::GrowByHand { .. } => true,
-    };
-    refusals.iter().filter(first).collect()
+fn compared(found: &TopicState, origin: TopicOrigin, differs: &str) -> TopicReport {
+    let state = if differs.is_empty() { TopicReportState::AsDeclared } else { TopicReportState::Drifted };
+    report(Some(found), Some(origin), state, differs)
+}
+
+fn report(
+    found: Option<&TopicState>,
+    origin: Option<TopicOrigin>,
+    state: TopicReportState,
+    message: &str,
+) -> TopicReport {
+    TopicReport {
+        partitions: found.map_or(0, |found| found.partitions),
+        replication: found.map_or(0, |found| found.replication),
+        origin,
+        state: Some(state),
+        message: (!message.is_empty()).then(|| message.to_owned()),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::validate::{DefaultImage, validate};
-    use kpay_crds::PullPolicy;
-
-    fn pipeline() -> ValidatedPipeline {
-        let resource = serde_json::from_value(serde_json::json!({
-            "apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
-            "metadata": {"name": "payments", "namespace": "default"},
-            "spec": {"kafka": {"bootstrapServers": "kafka:9092"}},
-        }))
-        .expect("a resource");
-        let image = DefaultImage { repository: "k".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
-        validate(&resource, &image).expect("valid")
-    }
-
-    fn as_declared(pipeline: &ValidatedPipeline) -> BTreeMap<String, TopicState> {
-        let state = |d: &DesiredTopic| TopicState {
-            partitions: d.partitions,
-            replication: d.replication,
-            config: d.config.clone(),
-        };
-        pipeline.topics.iter().map(|(name, desired)| (pipeline.topic(*name), state(desired))).collect()
-    }
-
-    #[test]
-    fn missing_topics_are_created_and_nothing_else() {
-        let plan = plan(&pipeline(), &BTreeMap::new());
-        assert_eq!(plan.changes.len(), TopicName::ALL.len());
-        assert!(plan.changes.iter().all(|change| matches!(change, TopicChange::Create { .. })));
-    }
-
-    #[test]
-    fn topics_as_declared_need_nothing() {
-        let pipeline = pipeline();
-        assert_eq!(plan(&pipeline, &as_declared(&pipeline)), TopicPlan::default());
-    }
-
-    #[test]
-    fn drifted_setting_is_set_back_alone() {
-        let pipeline = pipeline();
-        let mut actual = as_declared(&pipeline);
-        let ledger = actual.get_mut("default.payments.account.ledger").expect("the ledger");
-        ledger.config.insert("retention.ms".into(), "1000".into());
-        ledger.config.insert("segment.bytes".into(), "1048576".into());
-        let set = [("retention.ms".to_owned(), "-1".to_owned())].into();
-        let topic = "default.payments.account.ledger".to_owned();
-        assert_eq!(plan(&pipeline, &actual).changes, [TopicChange::Alter { topic, set }]);
-    }
-
-    #[test]
-    fn other_partition_counts_are_refused() {
-        let pipeline = pipeline();
-        for (topic, actual_count, expected) in [
-            ("payment.inflight", 9, "WipeAndUpdate"),
-            ("payment.inflight", 7, "WipeAndUpdate"),
-            ("account.checkpoints", 7, "spec.topics.inflight"),
-            ("account.ledger", 7, "spec.topics.inflight"),
-            ("payment.incoming", 9, "cannot change"),
-            ("payment.complete", 7, "cannot change"),
-            ("payment.confirmed", 7, "cannot change"),
-            ("ops.dlq", 9, "cannot be taken away"),
-            ("ops.dlq", 7, "Kafka's own tool"),
-        ] {
-            let mut actual = as_declared(&pipeline);
-            actual.get_mut(&format!("default.payments.{topic}")).expect("a topic").partitions = actual_count;
-            let plan = plan(&pipeline, &actual);
-            assert!(plan.changes.is_empty());
-            assert_eq!(plan.refusals.len(), 1);
-            assert!(plan.refusals[0].to_string().contains(expected), "{}", plan.refusals[0]);
-        }
-    }
-
-    #[test]
-    fn the_ledger_keeps_what_it_had_and_one_field_is_told_once() {
-        let pipeline = pipeline();
-        let mut actual = as_declared(&pipeline);
-        let mut have = |topic: &str, partitions| {
-            actual.get_mut(&format!("default.payments.{topic}")).expect("a topic").partitions = partitions;
-        };
-        have("account.ledger", 16);
-        assert_eq!(plan(&pipeline, &actual), TopicPlan::default());
-        let mut have = |topic: &str, partitions| {
-            actual.get_mut(&format!("default.payments.{topic}")).expect("a topic").partitions = partitions;
-        };
-        for topic in ["payment.inflight", "account.checkpoints", "account.ledger"] {
-            have(topic, 4);
-        }
-        let plan = plan(&pipeline, &actual);
-        assert_eq!(plan.refusals.len(), 3);
-        let told = told(&plan.refusals);
-        assert_eq!(told.len(), 1);
-        assert!(told[0].to_string().contains("payment.inflight has 4"), "{}", told[0]);
-    }
-}
+mod tests;

@@ -6,9 +6,9 @@ mod topics;
 use std::collections::BTreeMap;
 
 use kpay_crds::{
-    AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, Pause, PaymentPipeline,
-    PaymentPipelineSpec, PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor, StageScaling,
-    TopicReport,
+    AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, ExistingTopics, Pause,
+    PaymentPipeline, PaymentPipelineSpec, PaymentPipelineStatus, PullPolicy, Release, ReleaseProcessor,
+    StageScaling, TopicReport,
 };
 use kube::ResourceExt;
 
@@ -69,6 +69,8 @@ pub struct ValidatedPipeline {
     pub found: BTreeMap<TopicName, i32>,
     /// Where the first start begins in `payment.incoming`.
     pub start_from: StartFrom,
+    /// What becomes of topics that are there and that it has not made.
+    pub existing: ExistingTopics,
     /// Whether topics go when the resource goes.
     pub deletion_policy: DeletionPolicy,
     /// Currency of an account opened without one.
@@ -137,8 +139,9 @@ impl ValidatedPipeline {
     #[must_use]
     pub fn found(mut self, topics: &BTreeMap<String, TopicReport>) -> Self {
         for (name, desired) in &self.topics {
-            let found = topics.get(name.as_str()).map_or(desired.partitions, |found| found.partitions);
-            if found != desired.partitions {
+            // One that is still to be made has none.
+            let found = topics.get(name.as_str()).map(|found| found.partitions).filter(|found| *found > 0);
+            if let Some(found) = found.filter(|found| *found != desired.partitions) {
                 self.found.insert(*name, found);
             }
         }
@@ -237,6 +240,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
         topics,
         found: BTreeMap::new(),
         start_from,
+        existing: spec.topics.existing,
         deletion_policy: spec.topics.deletion_policy,
         currency: spec.accounts.currency.clone(),
         accounts: spec.accounts.bootstrap.as_ref().map(|bootstrap| bootstrap.config_map.clone()),

@@ -20,7 +20,7 @@ pub use self::report::RebuildReport;
 use crate::differ::stable_hash;
 use crate::names::{Component, TopicName, group, workload};
 use crate::operation::Step;
-use crate::topics::{TopicRefusal, TopicState, plan};
+use crate::topics::{Claims, TopicRefusal, TopicState, is_own, plan};
 use crate::validate::ValidatedPipeline;
 
 /// The topics that are deleted and made anew.
@@ -57,6 +57,11 @@ pub enum WipeRefusal {
     /// A topic is not there.
     #[error("topic {0} is not there; it is made while the pipeline is Running")]
     Missing(String),
+    /// A topic that it changes is not the pipeline's own.
+    #[error(
+        "topic {0} is managed by others (spec.topics.existing: CheckOnly), and a wipe changes it; set spec.topics.existing to Adopt first"
+    )]
+    Unmanaged(String),
     /// The spec asks for what a wipe does not do.
     #[error("a wipe does not do this: {0}")]
     Refused(TopicRefusal),
@@ -65,12 +70,13 @@ pub enum WipeRefusal {
 /// What a wipe of the pipeline would touch, by its topics as they are.
 ///
 /// # Errors
-/// When a topic is missing, or the spec asks for other partitions of what is not derived.
+/// When a topic is missing or others manage it, or the spec asks for other partitions of what is not derived.
 pub fn inventory(
     pipeline: &ValidatedPipeline,
+    claims: &Claims,
     actual: &BTreeMap<String, TopicState>,
 ) -> Result<WipeInventory, WipeRefusal> {
-    let mut refused = plan(pipeline, actual).refusals.into_iter();
+    let mut refused = plan(pipeline, claims, actual).refusals.into_iter();
     if let Some(refusal) = refused.find(|refusal| !matches!(refusal, TopicRefusal::NeedsWipe { .. })) {
         return Err(WipeRefusal::Refused(refusal));
     }
@@ -83,10 +89,14 @@ pub fn inventory(
     for (name, desired) in &pipeline.topics {
         let topic = pipeline.topic(*name);
         let Some(state) = actual.get(&topic) else { return Err(WipeRefusal::Missing(topic)) };
+        let changes = DERIVED.contains(name) || *name == TopicName::Ledger;
+        if changes && !claims.get(name).copied().is_some_and(is_own) {
+            return Err(WipeRefusal::Unmanaged(topic));
+        }
         let wiped = WipedTopic { topic, partitions: state.partitions, becomes: desired.partitions };
         if DERIVED.contains(name) {
             inventory.deleted.push(wiped);
-        } else if state.partitions < desired.partitions {
+        } else if *name == TopicName::Ledger && state.partitions < desired.partitions {
             inventory.grown.push(wiped);
         } else {
             inventory.kept.push(wiped.topic);

@@ -9,6 +9,7 @@ mod pods;
 mod scenarios;
 mod server;
 mod start;
+mod topics;
 mod world;
 
 use kpay_crds::DesiredPhase;
@@ -20,12 +21,14 @@ use super::*;
 #[tokio::test]
 async fn new_pipeline_gets_its_objects_topics_and_phase() {
     let world = World::new();
-    let writes = world.reconcile().await;
-    let applied = writes.iter().filter(|write| !write.contains("/events") && !write.contains("/status"));
-    assert_eq!(applied.count(), 6 + 4 + 4 + 3 + 1, "{writes:?}");
-    assert_eq!(world.kafka.topics.lock().len(), 7);
+    let mut writes = world.reconcile().await;
+    assert!(world.kafka.topics.lock().is_empty(), "first it is written down that they are its own");
     let status = world.pipeline().status.expect("a status");
     assert_eq!((status.phase, status.epoch), (Some(Phase::Pending), 1));
+    writes.extend(world.reconcile().await);
+    assert_eq!(world.kafka.topics.lock().len(), 7);
+    let applied = writes.iter().filter(|write| !write.contains("/events") && !write.contains("/status"));
+    assert_eq!(applied.count(), 6 + 4 + 4 + 3 + 1, "{writes:?}");
 }
 
 #[tokio::test]
@@ -76,6 +79,7 @@ async fn a_generator_comes_and_goes_with_its_field_and_no_phase_waits_for_it() {
     let world = World::new();
     let set = |generator: Value| world.edit(&json!({"processors": {"generator": generator}}));
     set(json!({"rate": 5}));
+    world.reconcile().await;
     world.reconcile().await;
     assert!(world.server.lock().objects.contains_key(GENERATOR));
     world.pods_become_ready();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kpay_control::names::{Component, REBUILT_TOPIC, TopicName, group, workload};
+use kpay_control::topics::claims;
 use kpay_control::validate::DesiredTopic;
 use kpay_control::wipe::{DERIVED, Look, WipeRefusal, confirmation, inventory};
 use kpay_crds::WipeInventory;
@@ -19,7 +20,8 @@ impl Wipe<'_> {
         let names = TopicName::ALL.map(|topic| self.pipeline.topic(topic));
         let actual = self.ask(move |broker| broker.topics(&names)).await?;
         let uid = self.resource.uid().unwrap_or_default();
-        Ok(inventory(&self.pipeline, &actual).map(|found| {
+        let claims = claims(&self.resource.status.clone().unwrap_or_default());
+        Ok(inventory(&self.pipeline, &claims, &actual).map(|found| {
             let stands_for = confirmation(&uid, &found);
             (found, stands_for)
         }))

@@ -35,6 +35,8 @@ pub struct TopicState {
     pub replication: i32,
     /// The settings that were set on the topic itself (not the broker's defaults).
     pub config: BTreeMap<String, String>,
+    /// The settings that it has from the broker.
+    pub inherited: BTreeMap<String, String>,
 }
 
 impl Admin {
@@ -61,7 +63,7 @@ impl Admin {
             let state = TopicState {
                 partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX),
                 replication: i32::try_from(replication).unwrap_or(i32::MAX),
-                config: BTreeMap::new(),
+                ..TopicState::default()
             };
             topics.insert(topic.name().to_owned(), state);
         }
@@ -79,15 +81,18 @@ impl Admin {
             .map_err(KafkaError::call("describe settings"))?;
         for (name, result) in names.iter().zip(described) {
             let resource = result.map_err(|code| topic_error("describe settings", name, code))?;
-            let own = resource.entries.into_iter().filter(|e| e.source == ConfigSource::DynamicTopic);
-            if let Some(state) = topics.get_mut(name) {
-                state.config = own.filter_map(|e| Some((e.name, e.value?))).collect();
+            let Some(state) = topics.get_mut(name) else { continue };
+            for entry in resource.entries {
+                let Some(value) = entry.value else { continue };
+                let own = entry.source == ConfigSource::DynamicTopic;
+                let settings = if own { &mut state.config } else { &mut state.inherited };
+                settings.insert(entry.name, value);
             }
         }
         Ok(())
     }
 
-    /// Those of these topics that there are, with their own settings. Costs what it asks for, however many others the
+    /// Those of these topics that there are, with their settings. Costs what it asks for, however many others the
     /// cluster has.
     pub fn describe(&self, names: &[String]) -> Result<BTreeMap<String, TopicState>, KafkaError> {
         let mut topics = BTreeMap::new();
@@ -97,7 +102,7 @@ impl Admin {
         for (name, found) in ffi::describe_topics(self.client.inner(), names, self.timeout)? {
             match found {
                 Ok((partitions, replication)) => {
-                    topics.insert(name, TopicState { partitions, replication, config: BTreeMap::new() });
+                    topics.insert(name, TopicState { partitions, replication, ..TopicState::default() });
                 }
                 Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {}
                 Err(code) => return Err(topic_error("describe", &name, code)),
@@ -129,7 +134,7 @@ impl Admin {
         replication: i32,
         config: &BTreeMap<String, String>,
     ) -> Result<(), KafkaError> {
-        let state = TopicState { partitions, replication, config: config.clone() };
+        let state = TopicState { partitions, replication, config: config.clone(), ..TopicState::default() };
         self.create_topics(&[(name.to_owned(), state)].into())
     }
 

@@ -1,7 +1,7 @@
 //! What goes and what stays, the consent to it, and the order of the steps.
 
 use k8s_openapi::jiff::Timestamp;
-use kpay_crds::{PaymentPipelineStatus, PullPolicy};
+use kpay_crds::{PaymentPipelineStatus, PullPolicy, TopicOrigin};
 use serde_json::Value;
 
 use super::*;
@@ -23,6 +23,17 @@ fn pipeline(spec: &Value) -> ValidatedPipeline {
 fn topics(of: &ValidatedPipeline) -> BTreeMap<String, TopicState> {
     let state = |partitions| TopicState { partitions, ..TopicState::default() };
     of.topics.iter().map(|(name, desired)| (of.topic(*name), state(desired.partitions))).collect()
+}
+
+fn inventory(
+    pipeline: &ValidatedPipeline,
+    actual: &BTreeMap<String, TopicState>,
+) -> Result<WipeInventory, WipeRefusal> {
+    super::inventory(pipeline, &own(), actual)
+}
+
+fn own() -> Claims {
+    TopicName::ALL.map(|name| (name, TopicOrigin::Created)).into()
 }
 
 fn at(second: i64) -> Time {
@@ -66,6 +77,25 @@ fn what_is_not_derived_is_refused() {
     less.remove("default.payments.account.ledger");
     let missing = WipeRefusal::Missing("default.payments.account.ledger".to_owned());
     assert_eq!(inventory(&pipeline(&json!({})), &less), Err(missing));
+}
+
+#[test]
+fn topics_that_others_manage_are_not_wiped() {
+    let pipeline = pipeline(&json!({"existing": "CheckOnly"}));
+    let actual = topics(&pipeline);
+    let mut claims = own();
+    claims.insert(TopicName::Incoming, TopicOrigin::Unmanaged);
+    assert!(super::inventory(&pipeline, &claims, &actual).is_ok(), "it is not touched");
+    claims.insert(TopicName::Ledger, TopicOrigin::Unmanaged);
+    let refused = super::inventory(&pipeline, &claims, &actual);
+    assert_eq!(refused, Err(WipeRefusal::Unmanaged("default.payments.account.ledger".to_owned())));
+}
+
+#[test]
+fn dead_letters_get_more_partitions_without_a_wipe() {
+    let actual = topics(&pipeline(&json!({})));
+    let found = inventory(&pipeline(&json!({"dlq": {"partitions": 16}})), &actual).expect("can be done");
+    assert!(found.grown.is_empty(), "{:?}", found.grown);
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub(super) enum Mistake {
     KeepsTopics,
     /// Settings of topics that exist are not changed.
     LeavesTopicsAlone,
+    /// Topics that may have more partitions do not get them.
+    GrowsNothing,
+    /// It is not written down whose the topics are.
+    ForgetsOrigins,
     /// It does not commit where the intake begins.
     BeginsAnywhere,
     /// It works from the spec that it saw first.
@@ -59,7 +63,7 @@ pub(super) enum Mistake {
 }
 
 impl Mistake {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 24] = [
         Self::NoServices,
         Self::LeavesOrphans,
         Self::ForgetsItsHash,
@@ -73,6 +77,8 @@ impl Mistake {
         Self::KeepsFinalizer,
         Self::KeepsTopics,
         Self::LeavesTopicsAlone,
+        Self::GrowsNothing,
+        Self::ForgetsOrigins,
         Self::BeginsAnywhere,
         Self::FirstSpecForever,
         Self::StatusInMemory,
@@ -138,6 +144,13 @@ impl Operator {
             Mistake::NoObservedGeneration if status => {
                 body["status"].as_object_mut()?.remove("observedGeneration");
             }
+            Mistake::ForgetsOrigins if status => {
+                for topic in
+                    body["status"]["topics"].as_object_mut().into_iter().flat_map(|all| all.values_mut())
+                {
+                    topic["origin"] = Value::Null;
+                }
+            }
             Mistake::ForgetsRelease if status => body["status"]["release"] = Value::Null,
             Mistake::ClockInStatus if status => body["status"]["version"] = json!(self.tick().to_string()),
             Mistake::OwnsReplicas if path.ends_with("/payments-account") && workload => {
@@ -201,6 +214,10 @@ impl Operator {
 
     pub(super) fn leaves_topics_alone(&self) -> bool {
         self.is(Mistake::LeavesTopicsAlone)
+    }
+
+    pub(super) fn grows_nothing(&self) -> bool {
+        self.is(Mistake::GrowsNothing)
     }
 
     pub(super) fn begins_anywhere(&self) -> bool {

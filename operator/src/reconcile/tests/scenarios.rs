@@ -136,6 +136,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         }],
     },
     Scenario {
+        name: "more partitions for the dead letters",
+        spec: || json!({}),
+        deeds: &[|world| world.edit(&json!({"topics": {"dlq": {"partitions": 12}}}))],
+    },
+    Scenario {
+        name: "deleted, made anew, and told to go on with its topics",
+        spec: || json!({}),
+        deeds: &[World::is_made_anew, |world| world.edit(&json!({"topics": {"existing": "Adopt"}}))],
+    },
+    Scenario {
         name: "deleted with its topics",
         spec: || json!({"topics": {"deletionPolicy": "Delete"}}),
         deeds: &[|world| drop(world.server.lock().delete(PIPELINE))],

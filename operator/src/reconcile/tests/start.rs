@@ -1,13 +1,12 @@
 //! Where the intake begins is settled before anything is there that needs it.
 
-use std::collections::BTreeMap;
-
 use kpay_control::autoscale::Offsets;
 use kpay_control::topics::TopicState;
 use kpay_crds::Phase;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
+use super::mistakes::Operator;
 use super::server::merge;
 use super::world::{ACCOUNT, GENERATOR, INFLIGHT, PIPELINE, World};
 
@@ -55,6 +54,7 @@ impl World {
 #[tokio::test]
 async fn it_is_committed_first_and_never_decided_again() {
     let mut world = World::starting("Latest");
+    world.reconcile().await;
     // Seven topics are made before it.
     world.interposer.plan(7, Fault::AnswerLost);
     // The commit is carried out, but nobody knows: the pods are not made yet.
@@ -80,6 +80,7 @@ async fn it_is_committed_first_and_never_decided_again() {
 #[tokio::test]
 async fn the_stage_comes_back_at_once_when_it_is_deleted_before_it_ran() {
     let mut world = World::starting("Latest");
+    world.reconcile().await;
     world.reconcile().await;
     // The next look at the topics finds the stage, and asks nothing of where it begins.
     world.restart_operator();
@@ -139,6 +140,7 @@ async fn a_start_that_there_is_not_is_told_and_can_be_corrected() {
         assert!(degraded.1.contains(told), "{}", degraded.1);
         world.start_from("0:7,1:7,2:7,3:7,4:7,5:7,6:7,7:5");
         world.reconcile().await;
+        world.reconcile().await;
         assert_eq!((world.begins_at(0), world.begins_at(7)), (Some(7), Some(5)), "{wrong}");
         assert!(world.has(INFLIGHT) && world.has(GATEWAY), "{wrong}");
     }
@@ -153,6 +155,7 @@ async fn the_pods_of_an_earlier_pipeline_of_the_name_decide_nothing() {
             "ownerReferences": [{"apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline", "name": "payments",
                 "uid": "an earlier one"}]}}),
     );
+    world.reconcile().await;
     world.reconcile().await;
     assert_eq!(world.begins_at(0), Some(7));
 }
@@ -185,9 +188,9 @@ async fn the_earliest_start_commits_nothing() {
 
 #[tokio::test]
 async fn a_topic_with_other_partitions_is_told_and_what_is_asked_for_then_counts() {
-    let world = World::new();
+    let world = World::with(Operator::default(), &json!({"topics": {"existing": "Adopt"}}));
     *world.kafka.end.lock() = 7;
-    let others = TopicState { partitions: 2, replication: 1, config: BTreeMap::new() };
+    let others = TopicState { partitions: 2, replication: 1, ..TopicState::default() };
     world.kafka.topics.lock().insert("default.payments.payment.incoming".to_owned(), others);
     world.reconcile().await;
     let (reason, message) = world.degraded();
@@ -197,7 +200,9 @@ async fn a_topic_with_other_partitions_is_told_and_what_is_asked_for_then_counts
         !world.has(INFLIGHT) && !world.has(GATEWAY),
         "nothing was asked of where it begins, and that may come"
     );
+    assert!(!world.has(ACCOUNT), "whose the topics are is not settled");
     world.edit(&json!({"topics": {"incoming": {"partitions": 2, "startFrom": "0:7,1:3"}}}));
+    world.reconcile().await;
     world.reconcile().await;
     assert_eq!((world.begins_at(0), world.begins_at(1), world.begins_at(2)), (Some(7), Some(3), None));
     assert!(world.has(INFLIGHT) && world.has(GATEWAY));

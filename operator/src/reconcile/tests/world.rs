@@ -13,6 +13,8 @@ use kpay_control::validate::DefaultImage;
 use kpay_crds::{PaymentPipeline, Phase, PullPolicy};
 use kube::client::Body;
 use kube::runtime::events::Reporter;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{reflector, watcher};
 use kube::{Client, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -41,6 +43,9 @@ pub(super) struct World {
     pub(super) interposer: Interposer,
     pub(super) operator: Operator,
     pub(super) context: Arc<Context>,
+    /// Tells the operator of other pipelines.
+    others: Mutex<Writer<PaymentPipeline>>,
+    probes: Probes,
 }
 
 impl World {
@@ -61,13 +66,35 @@ impl World {
                 "spec": spec}),
         );
         let (kafka, interposer) = (Arc::new(Kafka::default()), Interposer::default());
-        let context = context(&server, &kafka, &interposer, &operator);
-        Self { server, kafka, interposer, operator, context }
+        let (probes, (store, others)) = (Probes::default(), reflector::store());
+        probes.watch(store);
+        let context = context(&server, &kafka, &interposer, &operator, &probes);
+        Self { server, kafka, interposer, operator, context, others: Mutex::new(others), probes }
+    }
+
+    /// There is another pipeline, or the operator sees it anew.
+    pub(super) fn sees(&self, other: &PaymentPipeline) {
+        self.others.lock().apply_watcher_event(&watcher::Event::Apply(other.clone()));
+    }
+
+    /// Another pipeline has gone.
+    pub(super) fn sees_gone(&self, other: &PaymentPipeline) {
+        self.others.lock().apply_watcher_event(&watcher::Event::Delete(other.clone()));
+    }
+
+    /// Somebody deletes the pipeline and makes it again.
+    pub(super) fn is_made_anew(&self) {
+        let mut server = self.server.lock();
+        let spec = server.objects[PIPELINE]["spec"].clone();
+        server.delete(PIPELINE);
+        let anew = json!({"apiVersion": "kpay.dev/v1alpha1", "kind": "PaymentPipeline",
+            "metadata": {"name": "payments", "namespace": "default", "uid": "made-anew"}, "spec": spec});
+        server.put(PIPELINE, &json!({}), anew);
     }
 
     /// The operator's memory is gone; cluster and broker are as they were.
     pub(super) fn restart_operator(&mut self) {
-        self.context = context(&self.server, &self.kafka, &self.interposer, &self.operator);
+        self.context = context(&self.server, &self.kafka, &self.interposer, &self.operator, &self.probes);
     }
 
     pub(super) fn pipeline(&self) -> PaymentPipeline {
@@ -150,6 +177,8 @@ impl World {
     }
 
     pub(super) async fn running(&self) {
+        // First it is written down that the topics are its own, then they are made.
+        self.reconcile().await;
         self.reconcile().await;
         self.pods_become_ready();
         self.reconcile().await;
@@ -295,6 +324,7 @@ fn context(
     kafka: &Arc<Kafka>,
     interposer: &Interposer,
     operator: &Operator,
+    probes: &Probes,
 ) -> Arc<Context> {
     let client = client(server, interposer, operator);
     let reporter = Reporter { controller: "kpay-operator".into(), instance: None };
@@ -310,7 +340,7 @@ fn context(
             tag: "1".into(),
             pull_policy: PullPolicy::IfNotPresent,
         },
-        probes: Probes::default(),
+        probes: probes.clone(),
         memory: Mutex::new(HashMap::new()),
         client,
     })

@@ -28,6 +28,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the open transactions of the stages may hold a replay up.
 const STABLE_TIMEOUT: Duration = Duration::from_secs(15);
 const STABLE_POLL: Duration = Duration::from_millis(20);
+/// Between two looks at how many partitions ops.dlq has: it may get more.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// A replayer's topics: a place in here is what its producer knows a topic by.
 const TOPICS: [TopicName; 4] =
     [TopicName::Incoming, TopicName::Inflight, TopicName::Complete, TopicName::Dlq];
@@ -37,6 +39,8 @@ struct Clients {
     committed: BaseConsumer<Quiet>,
     uncommitted: BaseConsumer<Quiet>,
     partitions: i32,
+    /// When they were counted.
+    counted: Instant,
 }
 
 /// Kafka. The clients are made when they are needed first.
@@ -62,9 +66,17 @@ impl KafkaLetters {
             config.set("queued.max.messages.kbytes", "4096");
             config.create_with_context(Quiet).map_err(KafkaError::call("create reader"))
         };
-        let committed: BaseConsumer<Quiet> = create(Isolation::Committed)?;
+        let (committed, uncommitted) = (create(Isolation::Committed)?, create(Isolation::Uncommitted)?);
+        let mut clients = Clients { committed, uncommitted, partitions: 0, counted: Instant::now() };
+        self.count(&mut clients)?;
+        Ok(clients)
+    }
+
+    /// Looks how many partitions there are. Not every broker knows of new ones at the same time: what was counted stays.
+    fn count(&self, clients: &mut Clients) -> Result<(), LettersError> {
         let topic = self.topic();
-        let metadata = committed
+        let metadata = clients
+            .committed
             .fetch_metadata(Some(&topic), CALL_TIMEOUT)
             .map_err(KafkaError::call("fetch metadata"))?;
         let found = metadata.topics().iter().find(|t| t.name() == topic && t.error().is_none());
@@ -72,17 +84,19 @@ impl KafkaLetters {
         if partitions == 0 {
             return Err(LettersError::TopicUnknown(TopicName::Dlq));
         }
-        Ok(Clients { committed, uncommitted: create(Isolation::Uncommitted)?, partitions })
+        clients.partitions = clients.partitions.max(partitions);
+        clients.counted = Instant::now();
+        Ok(())
     }
 
     /// Clients that failed are made anew by the next call.
-    fn with<T>(&self, call: impl FnOnce(&Clients) -> Result<T, LettersError>) -> Result<T, LettersError> {
+    fn with<T>(&self, call: impl FnOnce(&mut Clients) -> Result<T, LettersError>) -> Result<T, LettersError> {
         let mut held = self.clients.lock();
-        let clients = match held.take() {
+        let mut clients = match held.take() {
             Some(clients) => clients,
             None => self.open()?,
         };
-        let result = call(&clients)?;
+        let result = call(&mut clients)?;
         *held = Some(clients);
         Ok(result)
     }
@@ -149,7 +163,12 @@ impl LetterLog for KafkaLetters {
     }
 
     fn ends(&self) -> Result<Vec<Range<i64>>, LettersError> {
-        self.with(|clients| self.ends_of(clients, true))
+        self.with(|clients| {
+            if clients.counted.elapsed() >= COUNT_EVERY {
+                self.count(clients)?;
+            }
+            self.ends_of(clients, true)
+        })
     }
 
     fn read(&self, parts: &[Part], each: &mut dyn FnMut(&Record<'_>)) -> Result<(), LettersError> {
@@ -173,7 +192,13 @@ impl LetterLog for KafkaLetters {
         let id = format!("{}dead-letters", self.names.prefix);
         // One id for all gateways: it fences the others, and ends what they have begun.
         let producer = TransactionalProducer::open(self.connection.clone(), &id, &topics)?;
-        self.with(|clients| self.wait_until_stable(clients))?;
+        self.with(|clients| {
+            self.count(clients)?;
+            self.wait_until_stable(clients)?;
+            // The ends that are looked at next are those of the partitions that were waited for.
+            clients.counted = Instant::now();
+            Ok(())
+        })?;
         Ok(Box::new(KafkaReplayer(producer)))
     }
 }
