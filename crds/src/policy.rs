@@ -40,6 +40,13 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub intake_per_second: Option<i32>,
+    /// When the pipeline resumes: how long the intake takes to its full rate (slow start), so that what has waited does not
+    /// come all at once. The rate doubles eight times: from 1/256 of `intakePerSecond`, or, where that is absent, from 1000
+    /// a second to 128000 and then on without a limit. `0s`: full at once. Default 4s: half a second for each rate, many
+    /// times what a payment takes.
+    #[serde(default = "slow_start")]
+    #[schemars(regex(pattern = r"^(0s|[1-9][0-9]{0,8}(ms|s|m|h|d))$"))]
+    pub slow_start: String,
 }
 
 impl Default for Limits {
@@ -52,12 +59,17 @@ impl Default for Limits {
             serial_debits: false,
             waiting_debits_max: waiting_debits_max(),
             intake_per_second: None,
+            slow_start: slow_start(),
         }
     }
 }
 
 fn waiting_debits_max() -> i32 {
     1_000
+}
+
+fn slow_start() -> String {
+    "4s".into()
 }
 
 /// A rule for payments. Rules are judged in the order of the list when the payer is debited; the first that applies

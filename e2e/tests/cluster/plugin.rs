@@ -71,8 +71,8 @@ impl Drop for Plugin {
 }
 
 /// Alice holds it already. The others come, and the last one's time is over.
-fn two_more_hold_it(world: &World, plugin: &Plugin, named: &[&str]) -> anyhow::Result<()> {
-    let say = |args: &[&str]| plugin.json(&[named, args].concat());
+fn two_more_hold_it(world: &World, plugin: &Plugin, target: &[&str]) -> anyhow::Result<()> {
+    let say = |args: &[&str]| plugin.json(&[target, args].concat());
     let names = |view: &Value| -> Vec<String> {
         let all = view["holders"].as_array().into_iter().flatten();
         all.map(|one| one["holder"].as_str().unwrap_or_default().to_owned()).collect()

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use kpay::names::TopicName;
 use kpay_crds::{PaymentPipeline, TopicOrigin, TopicReportState};
 use kpay_e2e::load;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn a_pipeline_made_anew_goes_on_with_the_money_of_the_one_before_when_told_so() 
     world.cluster.wait(world.pipelines().delete(NAME, &DeleteParams::default()))?;
     world.cluster.until("the pipeline and its pods are gone", |cluster| {
         let none = cluster.wait(world.pipelines().get_opt(NAME))?.is_none();
-        let pods = cluster.wait(world.pods().list(&Default::default()))?.items.len();
+        let pods = cluster.wait(world.pods().list(&ListParams::default()))?.items.len();
         ensure!(none && pods == 0, "{pods} pods are left");
         Ok(Some(()))
     })?;
@@ -56,7 +56,7 @@ fn a_pipeline_made_anew_goes_on_with_the_money_of_the_one_before_when_told_so() 
         ensure!(ready.reason == "TopicsExist" && ready.message.contains(&dlq), "{ready:?}");
         Ok(Some(()))
     })?;
-    let pods = world.cluster.wait(world.pods().list(&Default::default()))?;
+    let pods = world.cluster.wait(world.pods().list(&ListParams::default()))?;
     assert_eq!(pods.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [] as [String; 0]);
 
     world.patch(&json!({"topics": {"existing": "Adopt", "deletionPolicy": "Delete"}}))?;
@@ -83,7 +83,7 @@ fn the_second_pipeline_with_the_same_topics_waits_for_the_first_to_go() -> anyho
     told(&second, "TopicsTaken", &format!("PaymentPipeline {}/{NAME}", world.namespace))?;
     let pods: Api<k8s_openapi::api::core::v1::Pod> =
         Api::namespaced(world.cluster.client.clone(), &second.namespace);
-    let pods = world.cluster.wait(pods.list(&Default::default()))?;
+    let pods = world.cluster.wait(pods.list(&ListParams::default()))?;
     assert_eq!(pods.items.len(), 0, "no pod joins the groups of the first");
     for number in 0..20 {
         world.send(&load::payment("first", number, ACCOUNTS)?)?;

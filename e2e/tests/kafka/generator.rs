@@ -116,6 +116,7 @@ fn learned(phase: Phase, epoch: u64) -> Learned {
         epoch,
         desired: DesiredPhase::Running,
         intake_per_second: None,
+        slow_start_ms: 0,
         rejects_while_closed: false,
     }
 }

@@ -107,9 +107,9 @@ fn the_last_holder_to_let_go_or_to_expire_resumes_and_holders_outlive_the_proces
 
     // The file's own holders hold, and go with their entries.
     let text = std::fs::read_to_string(&local.file)?;
-    let held = text.replacen("spec:\n", "spec:\n  pauses: [{holder: ci, reason: release}]\n", 1);
-    ensure!(held != text, "{text}");
-    std::fs::write(&local.file, held)?;
+    let changed = text.replacen("spec:\n", "spec:\n  pauses: [{holder: ci, reason: release}]\n", 1);
+    ensure!(changed != text, "{text}");
+    std::fs::write(&local.file, changed)?;
     wait_for(&mut local, "Paused")?;
     let answer = resume(&local, json!({"holder": "ci"}))?;
     assert_eq!(holders(&answer), ["ci"], "what the file holds is let go there: {answer:?}");

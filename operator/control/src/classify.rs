@@ -63,7 +63,8 @@ fn limits(field: &str) -> Option<Change> {
         | "lowestBalance"
         | "serialDebits"
         | "waitingDebitsMax"
-        | "intakePerSecond" => Some(Change::InPlace),
+        | "intakePerSecond"
+        | "slowStart" => Some(Change::InPlace),
         _ => None,
     }
 }

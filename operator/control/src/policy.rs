@@ -16,6 +16,8 @@ pub struct Terms {
     pub policy: Policy,
     /// The most records a second that the pipeline takes in.
     pub intake_per_second: Option<u32>,
+    /// How long the intake takes to that when the pipeline resumes, in milliseconds.
+    pub slow_start_ms: u64,
     /// Whether a gateway refuses requests while the intake is closed.
     pub rejects_while_closed: bool,
 }
@@ -42,11 +44,16 @@ pub fn terms(spec: &PaymentPipelineSpec) -> Result<Terms, Vec<Invalid>> {
     });
     let intake_per_second =
         spec.limits.intake_per_second.map(|rate| count("intakePerSecond", rate, &mut invalid));
+    let slow_start_ms = slow_start_ms(&spec.limits.slow_start).unwrap_or_else(|| {
+        let value = spec.limits.slow_start.clone();
+        invalid.push(Invalid::Duration { field: "limits.slowStart", value });
+        0
+    });
     match (currency, hold_expiry_ms) {
         (Ok(default_currency), Some(hold_expiry_ms)) if invalid.is_empty() => {
             let policy = Policy { default_currency, limits, rules, hold_expiry_ms };
             let rejects_while_closed = spec.intake_while_paused == IntakeWhilePaused::Reject;
-            Ok(Terms { policy, intake_per_second, rejects_while_closed })
+            Ok(Terms { policy, intake_per_second, slow_start_ms, rejects_while_closed })
         }
         _ => Err(invalid),
     }
@@ -79,6 +86,11 @@ fn limits(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> Limits {
         serial_debits: limits.serial_debits,
         waiting_debits_max: count("waitingDebitsMax", limits.waiting_debits_max, invalid),
     }
+}
+
+/// None at all is a duration as well.
+fn slow_start_ms(text: &str) -> Option<u64> {
+    if text == "0s" { Some(0) } else { parse_ms(text).and_then(|ms| u64::try_from(ms).ok()) }
 }
 
 fn count(field: &'static str, value: i32, invalid: &mut Vec<Invalid>) -> u32 {

@@ -15,6 +15,9 @@ use crate::plant::{ControlPlant, Plant};
 use crate::slot::Slot;
 use crate::topology::Topology;
 
+/// How long the intake takes to its full rate when it resumes.
+const SLOW_START_MS: u64 = 40;
+
 /// The operator, and what it has written.
 pub struct Control {
     phase: Option<Phase>,
@@ -90,6 +93,7 @@ impl Control {
                 epoch,
                 desired: self.desired,
                 intake_per_second: None,
+                slow_start_ms: SLOW_START_MS,
                 rejects_while_closed: false,
             };
             self.phases.push((topology.cluster.now_ms(), learned));

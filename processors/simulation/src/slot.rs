@@ -150,7 +150,7 @@ impl Slot {
         let heard = phases.iter().rev().find(|(at_ms, _)| *at_ms <= until).map(|(_, learned)| *learned);
         if let Some(learned) = heard.filter(|l| process.gate.get().is_none_or(|g| g.epoch < l.epoch)) {
             process.learn.send_replace(Some(learned));
-            process.gate.set(learned.epoch, learned.intake_open());
+            learned.tell(&process.gate);
         }
     }
 

@@ -37,13 +37,23 @@ where
 /// What does not get better by waiting; the rest is told and tried again.
 fn refused(what: String, error: watcher::Error) -> Option<CliError> {
     match error {
-        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source) if matches!(&source, kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 410 && status.code != 429) => {
+        watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)
+            if says_no(&source) =>
+        {
             Some(CliError::ApiServer { url: what, source: Box::new(source) })
         }
         error => {
             eprintln!("the watch of {what} is interrupted and goes on: {error}");
             None
         }
+    }
+}
+
+/// Whether the API server refuses, and not only the version that was asked for or so many requests.
+fn says_no(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 400..=409 | 411..=428 | 430..=499),
+        _ => false,
     }
 }
 

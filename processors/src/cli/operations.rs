@@ -52,8 +52,8 @@ pub(super) async fn restart(context: &Context, args: &RestartArgs) -> Result<Exi
         let hint = "belongs to --during limited-intake";
         return Err(CliError::Usage(format!("--intake-per-second {hint}")));
     }
-    let restricted = (during != RestartDuring::Full)
-        .then(|| Restart { during, intake_per_second: args.intake_per_second });
+    let restart = Restart { during, intake_per_second: args.intake_per_second };
+    let restricted = (during != RestartDuring::Full).then_some(restart);
     let mut spec = spec(cluster, OperationType::Restart, &args.reason, &args.operation);
     (spec.dry_run, spec.restart) = (args.dry_run, restricted);
     let name = args.operation.name.clone().unwrap_or_else(|| format!("restart-{}", new_id()));

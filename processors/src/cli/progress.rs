@@ -30,12 +30,15 @@ impl Event {
 
     /// A line for programs.
     pub(super) fn json(&self) -> String {
-        let mut json = self.json.clone();
-        if let Some(at) = self.at {
-            json["at"] = at.to_string().into();
-        }
-        json.to_string()
+        let at = self.at.map(|at| ("at", at.to_string().into()));
+        at.map_or_else(|| self.json.clone(), |at| with(self.json.clone(), at)).to_string()
     }
+}
+
+/// An object with one field more.
+fn with(mut object: Value, (name, value): (&str, Value)) -> Value {
+    object.as_object_mut().map(|fields| fields.insert(name.to_owned(), value));
+    object
 }
 
 /// How something ended.
@@ -77,8 +80,7 @@ impl UpgradeProgress {
             let took = from.zip(at).map(|(from, to)| format!(" after {}", lasted(from, to)));
             let (workload, word) = (&step.workload, step_word(step.state));
             let text = format!("{workload} {word}{}: {}", took.unwrap_or_default(), step.evidence);
-            let mut json = json!(step);
-            json["event"] = "step".into();
+            let json = with(json!(step), ("event", "step".into()));
             events.push(Event::new(at, text, json));
         }
         self.ended_steps = ended.len();
@@ -175,16 +177,14 @@ impl OperationProgress {
             let (from, at) = (step.since.as_ref().map(|at| at.0), step.until.as_ref().map(|at| at.0));
             let took = from.zip(at).map(|(from, to)| format!(" after {}", lasted(from, to)));
             let text = format!("{} done{}: {}", step.step.as_str(), took.unwrap_or_default(), step.evidence);
-            let mut json = json!(step);
-            json["event"] = "step".into();
+            let json = with(json!(step), ("event", "step".into()));
             events.push(Event::new(at, text, json));
         }
         self.ended_steps = ended.len();
         let over = status.phase.is_some_and(OperationPhase::is_final);
         if over && self.phase != status.phase {
             let text = format!("{}: {}", phase_word(operation), status.message);
-            let mut json = operation_json(operation);
-            json["event"] = "ended".into();
+            let json = with(operation_json(operation), ("event", "ended".into()));
             events.push(Event::new(status.finished_at.as_ref().map(|at| at.0), text, json));
         }
         self.phase = status.phase;

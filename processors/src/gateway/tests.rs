@@ -194,6 +194,7 @@ fn learned(phase: Phase) -> Learned {
         epoch: 7,
         desired: DesiredPhase::Running,
         intake_per_second: None,
+        slow_start_ms: 0,
         rejects_while_closed: false,
     }
 }

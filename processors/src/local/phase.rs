@@ -94,13 +94,13 @@ pub(super) async fn drive(
             epoch: epoch.last(),
             desired: wanted.desired,
             intake_per_second: pipeline.terms.intake_per_second,
+            slow_start_ms: pipeline.terms.slow_start_ms,
             rejects_while_closed: pipeline.terms.rejects_while_closed,
         });
         learn.send_if_modified(|learned| std::mem::replace(learned, now) != now);
         if let Some(learned) = now {
             for gate in &gates {
-                gate.set_rate(learned.intake_per_second);
-                gate.set(learned.epoch, learned.intake_open());
+                learned.tell(gate);
             }
         }
         wishes.follow(newest, wanted);

@@ -33,11 +33,20 @@ pub struct Learned {
     pub desired: DesiredPhase,
     /// The most records a second that may be read of payment.incoming.
     pub intake_per_second: Option<u32>,
+    /// How long the intake takes to that when it resumes, in milliseconds.
+    pub slow_start_ms: u64,
     /// Whether a gateway refuses requests while the intake is closed.
     pub rejects_while_closed: bool,
 }
 
 impl Learned {
+    /// Tells the workers. Only an intake that resumes starts slowly: before the first start nothing was held back.
+    pub fn tell(&self, gate: &Gate) {
+        gate.set_rate(self.intake_per_second);
+        gate.set_slow_start(if self.phase == Phase::Resuming { self.slow_start_ms } else { 0 });
+        gate.set(self.epoch, self.intake_open());
+    }
+
     /// Whether payment.incoming may be read.
     pub fn intake_open(&self) -> bool {
         match self.phase {
@@ -50,10 +59,10 @@ impl Learned {
     fn of(pipeline: &PaymentPipeline, followed: Followed) -> Option<Self> {
         let status = pipeline.status.as_ref()?;
         let epoch = u64::try_from(status.epoch).ok().filter(|epoch| *epoch > 0)?;
-        let Followed { intake_per_second, rejects_while_closed } = followed;
+        let Followed { intake_per_second, slow_start_ms, rejects_while_closed } = followed;
         let intake_per_second = restart::intake_per_second(Some(status), intake_per_second);
-        let desired = pipeline.spec.desired_phase;
-        Some(Self { phase: status.phase?, epoch, desired, intake_per_second, rejects_while_closed })
+        let (phase, desired) = (status.phase?, pipeline.spec.desired_phase);
+        Some(Self { phase, epoch, desired, intake_per_second, slow_start_ms, rejects_while_closed })
     }
 }
 
@@ -61,6 +70,7 @@ impl Learned {
 #[derive(Debug, Clone, Copy, Default)]
 struct Followed {
     intake_per_second: Option<u32>,
+    slow_start_ms: u64,
     rejects_while_closed: bool,
 }
 
@@ -102,6 +112,7 @@ fn learn(source: &PhaseSource, pipeline: &PipelineRef, policy: Policy) -> anyhow
         epoch: 1,
         desired: DesiredPhase::Running,
         intake_per_second,
+        slow_start_ms: 0,
         rejects_while_closed: false,
     };
     Ok(match source {
@@ -214,8 +225,9 @@ impl Teacher {
     }
 
     fn set(&mut self, terms: Terms) {
-        let Terms { intake_per_second, rejects_while_closed, .. } = terms;
-        (self.has_terms, self.followed) = (true, Followed { intake_per_second, rejects_while_closed });
+        let Terms { intake_per_second, slow_start_ms, rejects_while_closed, .. } = terms;
+        self.has_terms = true;
+        self.followed = Followed { intake_per_second, slow_start_ms, rejects_while_closed };
         self.policy.send_if_modified(|current| {
             let changed = **current != terms.policy;
             if changed {
@@ -257,8 +269,7 @@ async fn watch_resource(
 pub async fn follow(mut phase: watch::Receiver<Option<Learned>>, gate: Arc<Gate>) {
     loop {
         if let Some(learned) = *phase.borrow_and_update() {
-            gate.set_rate(learned.intake_per_second);
-            gate.set(learned.epoch, learned.intake_open());
+            learned.tell(&gate);
         }
         if phase.changed().await.is_err() {
             // A static phase has no sender any more; it holds for good.
@@ -348,6 +359,29 @@ mod tests {
         assert_eq!(tell(5, right, json!({"rate": 9})), (true, Some(9)));
         assert_eq!(tell(4, right, json!({"rate": 8})), (false, Some(9)), "from a stale cache");
         assert_eq!(tell(6, right, json!(null)), (true, None));
+    }
+
+    #[test]
+    fn only_an_intake_that_resumes_starts_slowly() {
+        let (mut teacher, learning) = Teacher::new(None, Policy::new(Currency::new("USD").unwrap()));
+        for (epoch, phase, expected) in [
+            (1, Phase::Pending, 0),
+            (2, Phase::Running, 0),
+            (3, Phase::Draining, 0),
+            (4, Phase::Paused, 0),
+            (5, Phase::Resuming, 2_000),
+            (6, Phase::Running, 0),
+        ] {
+            let mut resource = resource(1, "payment.amount > 5", 10);
+            resource.spec.limits.slow_start = "2s".to_owned();
+            let status = resource.status.get_or_insert_default();
+            (status.phase, status.epoch) = (Some(phase), epoch);
+            teacher.tell(&resource);
+            let gate = Gate::default();
+            learning.phase.borrow().unwrap().tell(&gate);
+            assert_eq!(gate.slow_start_ms(), expected, "{phase}");
+            assert_eq!(gate.rate(), Some(10));
+        }
     }
 
     #[test]

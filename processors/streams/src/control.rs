@@ -12,6 +12,8 @@ pub struct Gate {
     word: AtomicU64,
     /// Records a second; 0 for no limit.
     rate: AtomicU32,
+    /// How long an intake that opens now takes to its full rate, in milliseconds.
+    slow_start_ms: AtomicU64,
 }
 
 /// One reading of a [`Gate`].
@@ -38,6 +40,17 @@ impl Gate {
     /// The most records a second, if there is a limit.
     pub fn rate(&self) -> Option<u32> {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// How long an intake that opens with the next epoch takes to its full rate, in milliseconds: 0 for none. One that is
+    /// under way goes on as it began.
+    pub fn set_slow_start(&self, ms: u64) {
+        self.slow_start_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// How long an intake that opens now takes to its full rate, in milliseconds.
+    pub fn slow_start_ms(&self) -> u64 {
+        self.slow_start_ms.load(Ordering::Relaxed)
     }
 
     /// What holds now; `None` before anything was learned.

@@ -16,8 +16,10 @@ use crate::stage::Stage;
 mod assignment;
 mod pace;
 mod recovery;
+mod slow_start;
 
 use pace::Pace;
+use slow_start::SlowStart;
 
 /// When a worker commits, and how long it waits.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +127,8 @@ pub struct Worker<L, S> {
     /// Whether the input is the pipeline's intake, which a closed gate stops.
     intake: bool,
     pace: Pace,
+    /// The intake is on its way back to its full rate.
+    slow_start: Option<SlowStart>,
     /// The rate allows nothing for so long that the partitions are paused.
     resting: bool,
     report: Arc<Report>,
@@ -153,6 +157,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
             gate,
             intake: false,
             pace: Pace::new(topics.first().map_or(1, |topic| topic.partitions)),
+            slow_start: None,
             resting: false,
             report,
             owned: BTreeMap::new(),
@@ -163,7 +168,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
         }
     }
 
-    /// Marks the input as the pipeline's intake: it is read only while the gate is open, and as fast as it says.
+    /// Marks the input as the pipeline's intake: it is read only while the gate is open, and as fast as it says, slowly at
+    /// first when it opens again.
     #[must_use]
     pub fn intake(mut self) -> Self {
         self.intake = true;
@@ -219,7 +225,11 @@ impl<L: Log, S: Stage> Worker<L, S> {
             return Ok((wait, max));
         }
         let owned = self.owned.len();
-        let allowed = self.pace.allowed(self.gate.rate(), owned, self.log.now_ms());
+        let now_ms = self.log.now_ms();
+        self.slow_start = self.slow_start.filter(|slow| !slow.is_over(now_ms));
+        let full = self.gate.rate();
+        let rate = self.slow_start.map_or(full, |slow| slow.rate(full, now_ms));
+        let allowed = self.pace.allowed(rate, owned, now_ms);
         let due = self.pace.due(owned);
         let resting = allowed == Some(0) && (self.resting || due >= REST_MIN);
         if resting != self.resting {

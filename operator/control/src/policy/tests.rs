@@ -19,7 +19,7 @@ fn the_defaults_of_the_resource_are_those_of_the_domain() {
     assert_eq!(terms.policy, Policy::new(Currency::new("USD").expect("USD")));
     assert_eq!(terms.policy.hold_expiry_ms, HOLD_EXPIRY_MS);
     assert_eq!(terms.policy.limits.waiting_debits_max, WAITING_DEBITS_MAX);
-    assert_eq!(terms.intake_per_second, None);
+    assert_eq!((terms.intake_per_second, terms.slow_start_ms), (None, 4_000));
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn every_field_reaches_the_policy() {
         "accounts": {"currency": "EUR", "overdraftFloor": -500, "holdExpiry": "2h"},
         "limits": {
             "perPayment": 1, "perAccountPerDay": 2, "paymentsPerAccountPerDay": 3, "lowestBalance": 4,
-            "serialDebits": true, "waitingDebitsMax": 5, "intakePerSecond": 6,
+            "serialDebits": true, "waitingDebitsMax": 5, "intakePerSecond": 6, "slowStart": "0s",
         },
         "rules": [{"name": "large", "when": "payment.amount > 7", "action": "Hold", "message": "later"}],
     })))
@@ -44,6 +44,7 @@ fn every_field_reaches_the_policy() {
     };
     assert_eq!(terms.policy.limits, limits);
     assert_eq!((terms.policy.hold_expiry_ms, terms.intake_per_second), (7_200_000, Some(6)));
+    assert_eq!(terms.slow_start_ms, 0, "off");
     assert_eq!(terms.policy.default_currency.as_str(), "EUR");
     let rule = terms.policy.rules.sources().first().expect("a rule");
     assert_eq!((rule.name.as_str(), rule.action), ("large", RuleAction::Hold));
@@ -56,6 +57,7 @@ fn each_refusal_names_the_field_and_what_would_be_right() {
     for (extra, field, right) in [
         (json!({"accounts": {"currency": "usd"}}), "spec.accounts.currency", "such as USD"),
         (json!({"accounts": {"holdExpiry": "soon"}}), "spec.accounts.holdExpiry", "such as 5m"),
+        (json!({"limits": {"slowStart": "slowly"}}), "spec.limits.slowStart", "such as 5m"),
         (json!({"accounts": {"overdraftFloor": 5}}), "spec.accounts.overdraftFloor", "such as -50000"),
         (json!({"accounts": {"overdraftFloor": i64::MIN}}), "spec.accounts.overdraftFloor", "lowest balance"),
         (json!({"limits": {"perPayment": 0}}), "spec.limits.perPayment", "1 or more"),

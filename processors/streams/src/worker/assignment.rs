@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use tracing::debug;
 
+use super::slow_start::SlowStart;
 use super::{Owned, Worker};
-use crate::control::{PartitionReport, PartitionState};
+use crate::control::{GateState, PartitionReport, PartitionState};
 use crate::log::{Assigned, Log, LogError};
 use crate::stage::Stage;
 
@@ -54,6 +55,10 @@ impl<L: Log, S: Stage> Worker<L, S> {
             return Ok(());
         }
         self.commit()?;
+        let is_open = |gate: Option<GateState>| gate.is_some_and(|gate| gate.open);
+        if is_open(now) && !is_open(self.acked) {
+            self.slow_start = SlowStart::new(self.log.now_ms(), self.gate.slow_start_ms());
+        }
         self.acked = now;
         self.open_or_close()?;
         self.report.acked_epoch.store(now.map_or(0, |g| g.epoch), Ordering::Release);

@@ -131,3 +131,63 @@ fn a_closed_gate_stops_the_intake_whatever_the_rate_and_stages_behind_it_have_no
     s.run(3_000);
     assert_eq!(s.committed(), 30_000);
 }
+
+/// After a drain and a pause the gate opens again.
+fn resume(s: &mut Setup, slow_start_ms: u64) {
+    s.gate.set_slow_start(0);
+    s.gate.set(2, false);
+    s.run(200);
+    s.gate.set_slow_start(slow_start_ms);
+    s.gate.set(3, true);
+}
+
+#[test]
+fn an_intake_that_resumes_comes_back_step_by_step_and_is_full_after() {
+    for workers in [1, 2, 4] {
+        let mut s = setup(workers, true);
+        s.gate.set_rate(Some(12_800));
+        s.gate.set(1, true);
+        s.run(200);
+        resume(&mut s, 1_600);
+        // What follows the phase Resuming changes nothing of it.
+        s.run(1);
+        s.gate.set_slow_start(0);
+        s.gate.set(4, true);
+        let found: Vec<u64> = (0..9).map(|_| s.run(200)).collect();
+        assert!(found.is_sorted(), "{found:?}");
+        for (step, found) in found.iter().enumerate() {
+            let most = (10 << step).min(2_560);
+            assert!((most * 3 / 4..=most + most / 20 + 1).contains(found), "{step}: {found} of {most}");
+        }
+        within_a_hundredth(s.run(400), 5_120);
+    }
+}
+
+#[test]
+fn an_intake_without_a_limit_comes_back_step_by_step_too() {
+    let mut s = setup(2, true);
+    s.gate.set_rate(Some(100));
+    s.gate.set(1, true);
+    s.run(200);
+    s.gate.set_rate(None);
+    resume(&mut s, 800);
+    let found: Vec<u64> = (0..4).map(|_| s.run(100)).collect();
+    for (step, found) in found.iter().enumerate() {
+        let most = 100 << step;
+        assert!((most * 3 / 4..=most + most / 20 + 1).contains(found), "{step}: {found} of {most}");
+    }
+    s.run(600);
+    assert_eq!(s.committed(), 30_000, "nothing is left");
+}
+
+#[test]
+fn a_first_start_and_a_resume_without_a_slow_start_are_full_at_once() {
+    let mut s = setup(2, true);
+    s.gate.set_rate(Some(1_000));
+    s.gate.set(1, true);
+    s.run(200);
+    within_a_hundredth(s.run(2_000), 2_000);
+    resume(&mut s, 0);
+    s.run(200);
+    within_a_hundredth(s.run(2_000), 2_000);
+}
