@@ -7,9 +7,10 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kpay::names::TopicName;
-use kpay_crds::{OperationPhase, PipelineOperationStatus, WipeStage, WipeStatus};
+use kpay_crds::{OperationPhase, PaymentPipeline, PipelineOperationStatus, WipeStage, WipeStatus};
+use kpay_e2e::load;
 use kpay_e2e::rest::payment;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ use crate::operations::{make, operations, status};
 use crate::owned::operator;
 use crate::plugin::Plugin;
 use crate::pods::{PARTITIONS, few_partitions};
-use crate::world::{NAME, World, alone};
+use crate::world::{NAME, World, alone, turn};
 
 const ACCOUNTS: u64 = 40;
 const BECOMES: i32 = 8;
@@ -61,6 +62,42 @@ fn accounts_get_other_partitions_under_load_though_the_operator_dies_at_every_st
     give_back(&mut world, "back-3", 40, "confirmed")?;
     let report = world.audit_grown(Some(PARTITIONS))?;
     assert!(report.letters.is_empty(), "{:?}", report.letters);
+    Ok(())
+}
+
+#[test]
+fn a_pipeline_that_is_deleted_in_the_middle_of_its_wipe_leaves_every_account() -> anyhow::Result<()> {
+    let _turn = turn();
+    let mut topics = few_partitions();
+    topics["deletionPolicy"] = "Retain".into();
+    let spec = json!({"topics": topics, "processors": {"account": {"replicas": 1}}});
+    let mut world = World::start_with("wipe-deleted", ACCOUNTS, &spec)?;
+    for number in 0..50 {
+        world.send(&load::payment("before", number, ACCOUNTS)?)?;
+    }
+    let before = world.audit_with_rest()?;
+    world.patch(&json!({"topics": {"inflight": {"partitions": BECOMES}}}))?;
+    needs_a_wipe(&world)?;
+    let confirmation = dry_run(&world, &Plugin::install("wipe-deleted")?)?;
+    make(&world, "wipe", &wipe(&confirmation))?;
+    begun(&world, "wipe", WipeStage::Delete)?;
+    let spec = world.cluster.wait(world.pipelines().get(NAME))?.spec;
+    world.cluster.wait(world.pipelines().delete(NAME, &DeleteParams::default()))?;
+    reach(&world, "wipe", OperationPhase::Succeeded)?;
+    world.cluster.until("the pipeline and its pods are gone", |cluster| {
+        let found = cluster.wait(world.pipelines().get_opt(NAME))?;
+        let pods = cluster.wait(world.pods().list(&ListParams::default()))?.items.len();
+        ensure!(found.is_none() && pods == 0, "{:?}, {pods} pods", found.map(|found| found.metadata));
+        Ok(Some(()))
+    })?;
+
+    let anew = PaymentPipeline::new(NAME, spec);
+    world.cluster.wait(world.pipelines().create(&PostParams::default(), &anew))?;
+    world.patch(&json!({"topics": {"existing": "Adopt", "deletionPolicy": "Delete"}}))?;
+    world.reach("Running")?;
+    world.find_gateway()?;
+    let after = world.audit_grown(Some(PARTITIONS))?;
+    assert_eq!(after.balances, before.balances);
     Ok(())
 }
 
