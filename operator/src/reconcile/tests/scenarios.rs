@@ -78,12 +78,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         deeds: &[|world| world.edit(&json!({"image": {"tag": "2"}}))],
     },
     Scenario {
-        name: "restarts with a limited intake, and with queries only",
+        name: "a restart with queries only",
         spec: || json!({"upgrade": {"verify": "1ms", "inconclusiveAfter": "1ms"}}),
-        deeds: &[
-            |world| world.asks_for_a_restart(Some("u/LimitedIntake=20")),
-            |world| world.asks_for_a_restart(Some("v/QueriesOnly")),
-        ],
+        deeds: &[|world| world.asks_for_a_restart(Some("v/QueriesOnly"))],
     },
     Scenario {
         name: "a wrong spec is corrected",
