@@ -118,7 +118,7 @@ fn a_gateway_pauses_its_pipeline_and_changes_nothing_else() -> anyhow::Result<()
     ] {
         let change = Patch::Merge(json!({"spec": spec}));
         let said = refused(cluster, gateway.patch(NAME, &dry_run, &change))?;
-        says(&said, &["a gateway changes spec.desiredPhase alone"])?;
+        says(&said, &["a gateway changes spec.desiredPhase and spec.pauses alone"])?;
         // That of another namespace is anybody, as far as this goes: it has no right here.
         cluster.wait(api(&of("elsewhere"))?.patch(NAME, &dry_run, &change))?;
     }
