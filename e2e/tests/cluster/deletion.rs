@@ -154,9 +154,13 @@ fn a_pipeline_without_its_kafka_says_why_it_cannot_go_and_goes_when_its_topics_m
     let _turn = turn();
     let ground = Ground::make("no-kafka")?;
     let pipeline = Pipeline { ground: &ground, name: "away" };
+    let spec = json!({
+        "topics": few_partitions(), "processors": {"account": {"replicas": 1}}, "desiredPhase": "Paused",
+    });
+    pipeline.make(&spec)?;
+    pipeline.reach("Paused")?;
     // Nobody listens there.
-    pipeline.make(&json!({"kafka": {"bootstrapServers": "127.0.0.1:1"}}))?;
-    pipeline.reach("Pending")?;
+    pipeline.patch(&json!({"kafka": {"bootstrapServers": "127.0.0.1:1"}}))?;
     pipeline.delete()?;
     ground.cluster.until("it says what is in the way", |cluster| {
         let status = cluster.wait(pipeline.api().get(pipeline.name))?.status.unwrap_or_default();
