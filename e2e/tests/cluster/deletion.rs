@@ -42,6 +42,16 @@ impl Pipeline<'_> {
         })
     }
 
+    fn has_nothing_in_flight(&self) -> anyhow::Result<()> {
+        self.ground.cluster.until(&format!("{} has nothing in flight", self.name), |cluster| {
+            let status = cluster.wait(self.api().get(self.name))?.status.unwrap_or_default();
+            let in_flight = status.in_flight.map(|amounts| amounts.count);
+            let paid = status.confirmed_today.map(|amounts| amounts.count);
+            ensure!((in_flight, paid) == (Some(0), Some(2)), "{in_flight:?} {paid:?}");
+            Ok(Some(()))
+        })
+    }
+
     fn patch(&self, spec: &Value) -> anyhow::Result<()> {
         let patch = Patch::Merge(json!({"spec": spec}));
         self.ground.cluster.wait(self.api().patch(self.name, &PatchParams::default(), &patch))?;
@@ -123,6 +133,11 @@ fn pipelines_of_a_namespace_leave_each_other_alone_and_go_while_they_drain_or_wi
     // One goes in the middle of a drain that cannot end, with what it has in Kafka.
     one.patch(&json!({"desiredPhase": "Running", "drain": {"timeout": "1h"}}))?;
     one.reach("Running")?;
+    // Nothing of its money is under way: what is in flight keeps a pipeline whose topics go with it.
+    let second =
+        one.rest()?.post_patiently("/v1/payments", &payment("second", "alice", "bob", 10), Some(30))?;
+    ensure!(second.text("status") == "confirmed", "{second:?}");
+    one.has_nothing_in_flight()?;
     let mut stopped = Stopped::default();
     let account =
         [format!("KPAY_PIPELINE={}/one", ground.namespace), "KPAY_POD_NAME=one-account-0".to_owned()];
