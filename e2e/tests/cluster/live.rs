@@ -201,7 +201,8 @@ fn debits_beyond_the_limit(world: &mut World, payer: &str) -> anyhow::Result<()>
 fn the_intake_keeps_to_its_rate(world: &mut World) -> anyhow::Result<()> {
     world.desire("Paused")?;
     world.reach("Paused")?;
-    world.patch(&json!({"limits": {"intakePerSecond": PER_SECOND}}))?;
+    // From the first record on, and not after a slow start.
+    world.patch(&json!({"limits": {"intakePerSecond": PER_SECOND, "slowStart": "0s"}}))?;
     for number in 0..BACKLOG {
         world.send(&load::payment("rate", number, ACCOUNTS)?)?;
     }
