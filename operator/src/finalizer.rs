@@ -16,21 +16,36 @@ pub fn is_kept_by(resource: &impl ResourceExt, finalizer: &str) -> bool {
     resource.finalizers().iter().any(|found| found == finalizer)
 }
 
-/// Sets a finalizer or takes it away, under the version that was read.
-pub async fn set<K>(resource: &K, finalizer: &str, with: bool, context: &Context) -> Result<(), Error>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
+/// The finalizers of a resource with this one, or without it.
+pub fn with(resource: &impl ResourceExt, finalizer: &str, with: bool) -> Vec<String> {
     let mut finalizers = resource.finalizers().to_vec();
     finalizers.retain(|found| found != finalizer);
     if with {
         finalizers.push(finalizer.to_owned());
     }
-    let version: Value = resource.meta().resource_version.clone().into();
-    let patch = json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}});
+    finalizers
+}
+
+/// Sets a finalizer or takes it away.
+pub async fn set<K>(resource: &K, finalizer: &str, there: bool, context: &Context) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let finalizers = with(resource, finalizer, there);
+    write_metadata(resource, json!({"finalizers": finalizers}), context).await
+}
+
+/// Changes metadata under the version that was read: who is behind writes nothing.
+pub async fn write_metadata<K>(resource: &K, mut change: Value, context: &Context) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    if let Some(fields) = change.as_object_mut() {
+        fields.insert("resourceVersion".to_owned(), resource.meta().resource_version.clone().into());
+    }
     let namespace = resource.namespace().unwrap_or_default();
     Api::<K>::namespaced(context.client.clone(), &namespace)
-        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&json!({"metadata": change})))
         .await
         .map_err(Error::api("patch", K::kind(&())))?;
     Ok(())

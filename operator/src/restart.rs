@@ -4,10 +4,9 @@ use kpay_control::names::{RESTART_ANNOTATION, RESTART_FINALIZER};
 use kpay_control::operation::Step;
 use kpay_control::restart::{Function, Leaving, how_far, leaving};
 use kpay_crds::{OperationPhase, PaymentPipeline, PipelineOperation};
-use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::context::Context;
 use crate::error::Error;
@@ -77,14 +76,7 @@ fn text(operation: &PipelineOperation) -> Result<String, Error> {
     Ok(Function::of(operation.spec.restart.as_ref()).to_text(&uid))
 }
 
-/// Under the version that was read: who is behind writes nothing.
 async fn ask(pipeline: &PaymentPipeline, text: Option<String>, context: &Context) -> Result<(), Error> {
-    let version: Value = pipeline.metadata.resource_version.clone().into();
-    let patch = json!({"metadata": {"resourceVersion": version, "annotations": {RESTART_ANNOTATION: text}}});
-    context
-        .api(pipeline)
-        .patch(&pipeline.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(Error::api("patch", "PaymentPipeline"))?;
-    Ok(())
+    let change = json!({"annotations": {RESTART_ANNOTATION: text}});
+    finalizer::write_metadata(pipeline, change, context).await
 }

@@ -20,10 +20,10 @@ use kpay_crds::{
     DesiredPhase, OperationPhase, PaymentPipeline, Phase, PipelineOperation, PipelineOperationStatus,
     WipeInventory, WipeStage, WipeStatus,
 };
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::accounts::Ended;
 use crate::context::Context;
@@ -336,29 +336,17 @@ pub async fn goes_on(resource: &PaymentPipeline, context: &Context) -> Result<bo
     Ok(all.iter().filter(of_it).any(|operation| is_kept_by(operation, WIPE_FINALIZER)))
 }
 
-/// Under the version that was read: who is behind writes nothing. From Stop on the pipeline cannot go: its accounts would be
-/// nowhere that a new one of its name looks.
+/// From Stop on the pipeline cannot go: its accounts would be nowhere that a new one of its name looks.
 async fn write_mark(
     resource: &PaymentPipeline,
     mark: Option<(Mark, &str)>,
     context: &Context,
 ) -> Result<(), Error> {
-    let mut finalizers = resource.finalizers().to_vec();
-    finalizers.retain(|found| found != WIPE_FINALIZER);
-    if matches!(mark, Some((Mark::Stop, _))) {
-        finalizers.push(WIPE_FINALIZER.to_owned());
-    }
+    let stops = matches!(mark, Some((Mark::Stop, _)));
     let text = mark.map(|(mark, operation_uid)| mark.to_text(operation_uid));
-    let version: Value = resource.metadata.resource_version.clone().into();
-    let patch = json!({"metadata": {
-        "resourceVersion": version, "annotations": {WIPE_ANNOTATION: text}, "finalizers": finalizers,
-    }});
-    context
-        .api(resource)
-        .patch(&resource.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-        .map_err(Error::api("patch", "PaymentPipeline"))?;
-    Ok(())
+    let finalizers = finalizer::with(resource, WIPE_FINALIZER, stops);
+    let change = json!({"annotations": {WIPE_ANNOTATION: text}, "finalizers": finalizers});
+    finalizer::write_metadata(resource, change, context).await
 }
 
 /// Whether a look came to the end of a step: the next one can begin at once.
