@@ -104,8 +104,7 @@ pub(super) async fn run(context: &Context, command: &OperationCommand) -> Result
     match command {
         OperationCommand::List => list(context, cluster).await,
         OperationCommand::Get { name } => {
-            let found = cluster.api::<PipelineOperation>().get(name).await;
-            let operation = found.map_err(|source| cluster.failed(&format!("operation {name}"), source))?;
+            let operation = get(cluster, name).await?;
             if context.printer.json() {
                 print::line(&operation_json(&operation).to_string())?;
             } else {
@@ -114,11 +113,14 @@ pub(super) async fn run(context: &Context, command: &OperationCommand) -> Result
             Ok(Exit::Done)
         }
         OperationCommand::Watch { name, follow } => {
-            let found = cluster.api::<PipelineOperation>().get(name).await;
-            let operation = found.map_err(|source| cluster.failed(&format!("operation {name}"), source))?;
-            self::follow(context, cluster, &operation, *follow).await
+            self::follow(context, cluster, &get(cluster, name).await?, *follow).await
         }
     }
+}
+
+async fn get(cluster: &Cluster, name: &str) -> Result<PipelineOperation, CliError> {
+    let found = cluster.api::<PipelineOperation>().get(name).await;
+    found.map_err(|source| cluster.failed(&format!("operation {name}"), source))
 }
 
 async fn list(context: &Context, cluster: &Cluster) -> Result<Exit, CliError> {
@@ -173,8 +175,7 @@ async fn make(
     match operations.create(&PostParams::default(), &operation).await {
         Ok(made) => Ok(made),
         Err(kube::Error::Api(status)) if status.code == 409 => {
-            let failed = |source| cluster.failed(&format!("operation {name}"), source);
-            let found = operations.get(name).await.map_err(failed)?;
+            let found = get(cluster, name).await?;
             if found.spec == operation.spec {
                 eprintln!("{name} is there already, and {}", phase_word(&found));
                 return Ok(found);

@@ -41,6 +41,13 @@ fn with(mut object: Value, (name, value): (&str, Value)) -> Value {
     object
 }
 
+/// That a step of a change of the pods or of a wipe has ended, which began and ended at these times.
+fn step_ended(what: &str, [from, to]: [Option<Timestamp>; 2], evidence: &str, step: Value) -> Event {
+    let took = from.zip(to).map(|(from, to)| format!(" after {}", lasted(from, to)));
+    let text = format!("{what}{}: {evidence}", took.unwrap_or_default());
+    Event::new(to, text, with(step, ("event", "step".into())))
+}
+
 /// How something ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ended(pub(super) Exit);
@@ -76,12 +83,9 @@ impl UpgradeProgress {
         }
         let ended: Vec<_> = up.steps.iter().filter(|step| step.until.is_some()).collect();
         for step in ended.iter().skip(self.ended_steps) {
-            let (from, at) = (step.since.as_ref().map(|at| at.0), step.until.as_ref().map(|at| at.0));
-            let took = from.zip(at).map(|(from, to)| format!(" after {}", lasted(from, to)));
-            let (workload, word) = (&step.workload, step_word(step.state));
-            let text = format!("{workload} {word}{}: {}", took.unwrap_or_default(), step.evidence);
-            let json = with(json!(step), ("event", "step".into()));
-            events.push(Event::new(at, text, json));
+            let times = [&step.since, &step.until].map(|at| at.as_ref().map(|at| at.0));
+            let what = format!("{} {}", step.workload, step_word(step.state));
+            events.push(step_ended(&what, times, &step.evidence, json!(step)));
         }
         self.ended_steps = ended.len();
         if self.state != Some(up.state) {
@@ -174,11 +178,9 @@ impl OperationProgress {
         let steps = status.wipe.iter().flat_map(|wipe| &wipe.steps).filter(|step| step.until.is_some());
         let ended: Vec<_> = steps.collect();
         for step in ended.iter().skip(self.ended_steps) {
-            let (from, at) = (step.since.as_ref().map(|at| at.0), step.until.as_ref().map(|at| at.0));
-            let took = from.zip(at).map(|(from, to)| format!(" after {}", lasted(from, to)));
-            let text = format!("{} done{}: {}", step.step.as_str(), took.unwrap_or_default(), step.evidence);
-            let json = with(json!(step), ("event", "step".into()));
-            events.push(Event::new(at, text, json));
+            let times = [&step.since, &step.until].map(|at| at.as_ref().map(|at| at.0));
+            let what = format!("{} done", step.step.as_str());
+            events.push(step_ended(&what, times, &step.evidence, json!(step)));
         }
         self.ended_steps = ended.len();
         let over = status.phase.is_some_and(OperationPhase::is_final);
