@@ -17,6 +17,7 @@ use crate::departures::Ordinals;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
+use crate::rest::{Changes, Rest};
 use crate::serve::Probes;
 use crate::topics::TopicsPass;
 
@@ -36,6 +37,8 @@ pub struct Context {
     pub recorder: Events,
     /// Image of pipelines that name none.
     pub default_image: DefaultImage,
+    /// What the watches have told of what pipelines own.
+    pub changes: Changes,
     /// What is remembered of each resource; only to do less, nothing depends on it.
     pub memory: Mutex<HashMap<String, Memory>>,
 }
@@ -51,6 +54,8 @@ pub struct Memory {
     pub accounts: Option<(ConfigMapFile, String, Source)>,
     /// The pods of the stages that were seen last.
     pub ordinals: Ordinals,
+    /// The last whole look, if it left nothing to do.
+    pub rest: Option<Rest>,
     /// When the status was last written.
     pub status_written: Option<Instant>,
     /// Reconciles that failed one after the other.
@@ -71,7 +76,9 @@ impl Context {
 
     /// Forgets what is not there any more; a failure that is being tried again is kept.
     pub fn forget_gone(&self) {
-        let there: HashSet<String> = self.probes.pipelines().iter().filter_map(|one| one.uid()).collect();
+        let pipelines = self.probes.pipelines();
+        let there: HashSet<String> = pipelines.iter().filter_map(|one| one.uid()).collect();
+        self.changes.forget_all_but(pipelines.iter().map(AsRef::as_ref));
         let mut memory = self.memory.lock();
         memory.retain(|uid, of_it| there.contains(uid) || of_it.failures > 0);
         memory.shrink_to_fit();

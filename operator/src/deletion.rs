@@ -83,7 +83,7 @@ async fn tell(resource: &PaymentPipeline, reason: &str, context: &Context) -> Re
     );
     let why = Verdict::new(Some(true), "TopicsNotDeleted", why);
     let new = cannot_go(&old, why, &Time(Timestamp::now()), resource.metadata.generation);
-    write_status(resource, &old, new, None, context).await
+    write_status(resource, &old, new, None, context).await.map(drop)
 }
 
 /// Deletes the workloads; true while pods are left.

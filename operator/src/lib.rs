@@ -23,6 +23,7 @@ pub mod pods;
 pub mod reconcile;
 pub mod record;
 pub mod render;
+pub mod rest;
 pub mod restart;
 pub mod run;
 pub mod serve;

@@ -49,9 +49,18 @@ pub async fn observe(client: &Client, namespace: &str, pipeline: &str) -> Result
         deployments,
         jobs,
     };
-    let imports = |pod: &Pod| pod.labels().get(COMPONENT_LABEL).is_some_and(|label| label == BOOTSTRAP);
     let (importers, pods) = pods.into_iter().partition(imports);
     Ok(Observed { objects, pods, importers })
+}
+
+/// Only the pods of its workloads.
+pub async fn pods(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, Error> {
+    let pods = list::<Pod>(client, namespace, pipeline).await?;
+    Ok(pods.into_iter().filter(|pod| !imports(pod)).collect())
+}
+
+fn imports(pod: &Pod) -> bool {
+    pod.labels().get(COMPONENT_LABEL).is_some_and(|label| label == BOOTSTRAP)
 }
 
 async fn list<K>(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<K>, Error>

@@ -31,6 +31,7 @@ use crate::load;
 use crate::observe::observe;
 use crate::pods;
 use crate::record::{FIGURES_EVERY, write_status};
+use crate::rest::{self, Rest, WHOLE_EVERY};
 use crate::topics::{TopicsPass, turn};
 use crate::upgrade;
 
@@ -91,8 +92,14 @@ async fn serve(
     let old = resource.status.clone().unwrap_or_default();
     let owner = resource.controller_owner_ref(&()).ok_or(Error::Unnamed("uid"))?;
 
-    let observed = Box::pin(observe(&context.client, &pipeline.namespace, &pipeline.name)).await?;
     let pipeline = pipeline.rolled(&old).found(&old.topics);
+    let turn = Duration::from_secs(u64::from(context.probes.count())) / LOOKS_PER_SECOND;
+    if let Some(rest) = Box::pin(rest::lasts(resource, &pipeline, &old, context)).await? {
+        return Ok(Action::requeue(AT_REST.max(turn).min(rest)));
+    }
+    context.remember(resource, |memory| memory.rest = None);
+    let changes = context.changes.seen(resource);
+    let observed = Box::pin(observe(&context.client, &pipeline.namespace, &pipeline.name)).await?;
     let pipeline = &scaled(pipeline, &old, &observed.objects).stopped();
     departures::see_off(resource, pipeline, &observed.pods, context).await;
     let reports = pods::ask(context.pods.as_ref(), &observed.pods).await;
@@ -151,14 +158,19 @@ async fn serve(
         topic_prefix: pipeline.topic_prefix.clone(),
     };
     let status = status::next(&old, &input);
-    let turn = Duration::from_secs(u64::from(context.probes.count())) / LOOKS_PER_SECOND;
     let pause = pause_after(&status, transition, pipeline, turn);
     let waits = status.accounts_bootstrap.as_ref().and_then(unwatched);
     let pause = waits.map_or(pause, |since| pause.min(patience(Some(since))));
-    let pause = wanted.ends_in(&Time(Timestamp::now())).map_or(pause, |ends| pause.min(ends));
-    write_status(resource, &old, status, transition, context).await?;
+    let ends = wanted.ends_in(&Time(Timestamp::now()));
+    // Other accounts in their ConfigMap, which nobody watches, are seen by a whole look alone.
+    let may_rest = pause >= AT_REST && status.accounts_bootstrap.is_none();
+    let settled = write_status(resource, &old, status, transition, context).await?;
     applied?;
-    Ok(Action::requeue(pause))
+    if settled && may_rest {
+        let rest = Rest::new(resource, changes, &evidence.reports, ends.unwrap_or(WHOLE_EVERY));
+        context.remember(resource, |memory| memory.rest = Some(rest));
+    }
+    Ok(Action::requeue(ends.map_or(pause, |ends| pause.min(ends))))
 }
 
 /// The pipeline with the replicas that its load has led to.

@@ -24,22 +24,22 @@ pub(crate) const FIGURES_EVERY: Duration = Duration::from_secs(5);
 const NOTE_CHARS_MAX: usize = 1_000;
 
 /// Writes the difference, if there is one that cannot wait, under the version that was read: an operator that
-/// is no longer the leader cannot overwrite a newer phase.
+/// is no longer the leader cannot overwrite a newer phase. Whether there is none.
 pub async fn write_status(
     resource: &PaymentPipeline,
     old: &PaymentPipelineStatus,
     new: PaymentPipelineStatus,
     transition: Option<Transition>,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let waits = status::steady(old) == status::steady(&new)
         && context.recall(resource).status_written.is_some_and(|at| at.elapsed() < FIGURES_EVERY);
     let before = if resource.status.is_some() { serde_json::to_value(old)? } else { json!({}) };
     let Some(change) = merge_patch(&before, &serde_json::to_value(&new)?) else {
-        return Ok(());
+        return Ok(true);
     };
     if waits {
-        return Ok(());
+        return Ok(false);
     }
     let version: Value = resource.metadata.resource_version.clone().into();
     let patch = json!({"metadata": {"resourceVersion": version}, "status": change});
@@ -57,7 +57,7 @@ pub async fn write_status(
     if let Some(transition) = transition {
         announce_phase(resource, old.phase, transition, new.epoch, context).await;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// An Event for each who holds a pause from now on, or not any more.

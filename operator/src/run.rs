@@ -21,6 +21,7 @@ use crate::controller;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::PodClient;
+use crate::rest::Changes;
 use crate::serve::{Probes, router};
 use crate::settings::Settings;
 
@@ -57,6 +58,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         probes: probes.clone(),
         recorder: Events::new(client.clone(), reporter),
         default_image: (&settings.image).into(),
+        changes: Changes::default(),
         memory: Mutex::new(HashMap::new()),
         client: client.clone(),
     });

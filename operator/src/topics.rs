@@ -19,7 +19,7 @@ use kpay_crds::TopicReport;
 use crate::broker::{Broker, BrokerError, Brokers};
 
 /// What a pass over the topics found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicsPass {
     /// What there is, by name without the prefix.
     pub report: Option<BTreeMap<String, TopicReport>>,

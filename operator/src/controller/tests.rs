@@ -17,6 +17,7 @@ use crate::broker::Kafka;
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::PodClient;
+use crate::rest::Changes;
 
 /// Both resources, and what a pipeline owns.
 const KINDS: usize = 10;
@@ -52,6 +53,7 @@ async fn listed(namespaces: &[String]) -> BTreeSet<String> {
             pull_policy: PullPolicy::Never,
         },
         probes: Probes::default(),
+        changes: Changes::default(),
         memory: Mutex::new(HashMap::new()),
         client,
     });

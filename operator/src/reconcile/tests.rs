@@ -6,6 +6,7 @@ mod faults;
 mod kafka;
 mod mistakes;
 mod pods;
+mod rest;
 mod scenarios;
 mod server;
 mod start;
@@ -106,9 +107,7 @@ async fn stale_leader_cannot_write_a_phase() {
     world.running().await;
     let mut stale = world.pipeline();
     stale.spec.desired_phase = DesiredPhase::Paused;
-    // Another leader has written since.
-    world.server.lock().objects.get_mut(PIPELINE).expect("the pipeline")["metadata"]["resourceVersion"] =
-        json!("99999");
+    stale.metadata.resource_version = Some("0".to_owned());
     let refused = reconcile(Arc::new(stale), Arc::clone(&world.context)).await;
     assert!(matches!(refused, Err(Error::Conflict)), "{refused:?}");
     assert_eq!(world.pipeline().status.and_then(|status| status.phase), Some(Phase::Running));

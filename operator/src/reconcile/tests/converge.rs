@@ -1,6 +1,6 @@
 //! Whatever goes wrong at any one write, the operator comes to the same end and is quiet then: scenarios of changes, each
-//! run once without a fault and then once for every write and every fault; a lost event is none, since it is never what a
-//! reconcile waits for. And operators with a planted mistake, each of
+//! run once without a fault and then once for every write and every fault. A lost event is none: it only keeps a pipeline at
+//! rest from a whole look until the rest is over. And operators with a planted mistake, each of
 //! which must be seen.
 
 use std::collections::BTreeMap;
@@ -142,10 +142,21 @@ impl Run {
             self.begins_where_it_should()?;
             quiet = if self.world.interposer.writes() == before { quiet + 1 } else { 0 };
             if quiet == QUIET {
-                return Ok(());
+                return self.hides_nothing().await;
             }
         }
         Err(format!("still writes after {SETTLES_WITHIN} reconciles"))
+    }
+
+    /// What light looks take for being at rest is left alone by a whole one.
+    async fn hides_nothing(&mut self) -> Result<(), String> {
+        self.world.rest_is_over();
+        let before = self.world.interposer.writes();
+        self.look().await?;
+        match self.world.interposer.writes() - before {
+            0 => Ok(()),
+            more => Err(format!("{more} writes that light looks have left undone")),
+        }
     }
 
     /// The pods of the intake, where it does not begin with the first record, are never there before that is committed.
@@ -169,6 +180,7 @@ impl Run {
         if self.world.interposer.take_stale() {
             self.stale = STALE_LOOKS;
         }
+        self.world.watches_tell();
         let live = self.world.server.lock().objects.get(PIPELINE).cloned();
         let mut taken = match (&live, self.stale, &self.last) {
             (_, 1.., Some(last)) => {

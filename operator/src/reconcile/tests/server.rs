@@ -1,5 +1,5 @@
 //! An API server in memory: server-side apply by one manager, merge patches under a version, generations, deletion with
-//! finalizers and the collection of what is owned. It notes the writes.
+//! finalizers and the collection of what is owned. It notes reads and writes.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,15 @@ const OF_THE_SERVER: [&str; 5] =
 pub(super) struct Server {
     pub(super) objects: BTreeMap<String, Value>,
     pub(super) writes: Vec<String>,
+    pub(super) reads: Vec<String>,
     /// The reasons of the events.
     pub(super) events: Vec<String>,
     pub(super) version: u64,
 }
 
 impl Server {
-    pub(super) fn read(&self, path: &str) -> (u16, Value) {
+    pub(super) fn read(&mut self, path: &str) -> (u16, Value) {
+        self.reads.push(path.to_owned());
         if let Some(found) = self.objects.get(path) {
             return (200, found.clone());
         }

@@ -1,17 +1,19 @@
 //! A cluster and a broker in memory, and an operator.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{Method, Request, Response};
 use futures::future::{BoxFuture, ready};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kpay_control::names::COMPONENT_LABEL;
 use kpay_control::report::{ControlReport, NoReport};
 use kpay_control::validate::DefaultImage;
 use kpay_crds::{PaymentPipeline, Phase, PullPolicy};
 use kube::client::Body;
+use kube::core::PartialObjectMeta;
 use kube::runtime::events::Reporter;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{reflector, watcher};
@@ -28,6 +30,7 @@ use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
 use crate::reconcile::reconcile;
+use crate::rest::Changes;
 use crate::serve::Probes;
 
 pub(super) const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
@@ -45,6 +48,8 @@ pub(super) struct World {
     pub(super) context: Arc<Context>,
     /// Tells the operator of other pipelines.
     others: Mutex<Writer<PaymentPipeline>>,
+    /// What the watches have told of.
+    told: Mutex<BTreeMap<String, Value>>,
     probes: Probes,
 }
 
@@ -69,7 +74,16 @@ impl World {
         let (probes, (store, others)) = (Probes::default(), reflector::store());
         probes.watch(store);
         let context = context(&server, &kafka, &interposer, &operator, &probes);
-        Self { server, kafka, interposer, operator, context, others: Mutex::new(others), probes }
+        Self {
+            server,
+            kafka,
+            interposer,
+            operator,
+            context,
+            others: Mutex::new(others),
+            told: Mutex::default(),
+            probes,
+        }
     }
 
     /// There is another pipeline, or the operator sees it anew.
@@ -128,8 +142,34 @@ impl World {
         server.put(ACCOUNTS, &live, new);
     }
 
+    /// The watches tell of all that has changed since they last did.
+    pub(super) fn watches_tell(&self) {
+        let there = self.server.lock().objects.clone();
+        let before = std::mem::replace(&mut *self.told.lock(), there.clone());
+        let changed = there.iter().filter(|(path, object)| before.get(*path) != Some(object));
+        let gone = before.iter().filter(|(path, _)| !there.contains_key(*path));
+        for (path, object) in changed.chain(gone) {
+            if path.starts_with(PODS) {
+                continue;
+            }
+            let metadata = json!({"apiVersion": "v1", "kind": "Any", "metadata": object["metadata"]});
+            let object: PartialObjectMeta<Job> = serde_json::from_value(metadata).expect("an object");
+            self.context.changes.note(&watcher::Event::Apply(object));
+        }
+    }
+
     pub(super) async fn reconcile(&self) -> Vec<String> {
-        self.server.lock().writes.clear();
+        self.watches_tell();
+        self.reconcile_untold().await
+    }
+
+    /// Before the watches have told of what has changed.
+    pub(super) async fn reconcile_untold(&self) -> Vec<String> {
+        {
+            let mut server = self.server.lock();
+            server.writes.clear();
+            server.reads.clear();
+        }
         reconcile(Arc::new(self.pipeline()), Arc::clone(&self.context)).await.expect("a reconcile");
         self.server.lock().writes.clone()
     }
@@ -191,11 +231,20 @@ impl World {
         self.context.memory.lock().clear();
     }
 
-    /// All that waits for a time has waited long enough, without the operator having forgotten anything.
+    /// It is time to look at everything again.
+    pub(super) fn rest_is_over(&self) {
+        for rest in self.context.memory.lock().values_mut().filter_map(|memory| memory.rest.as_mut()) {
+            rest.until = Instant::now();
+        }
+    }
+
+    /// All that waits for a time has waited long enough, without the operator having forgotten anything; a rest is not over.
     pub(super) fn time_passes(&self) {
         for memory in self.context.memory.lock().values_mut() {
             memory.status_written = None;
-            memory.topics = None;
+            if let Some((_, at, _)) = &mut memory.topics {
+                *at = at.checked_sub(Duration::from_secs(61)).expect("the machine is up for longer");
+            }
             let six = Duration::from_secs(6);
             if let Some((at, _)) = &mut memory.load {
                 *at = at.checked_sub(six).expect("the machine is up for longer");
@@ -341,6 +390,7 @@ fn context(
             pull_policy: PullPolicy::IfNotPresent,
         },
         probes: probes.clone(),
+        changes: Changes::default(),
         memory: Mutex::new(HashMap::new()),
         client,
     })
