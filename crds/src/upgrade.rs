@@ -20,6 +20,12 @@ pub struct Upgrade {
     /// first, for a release that does not understand what the one before has in flight, and Running again at the end. Default `Rolling`.
     #[serde(default)]
     pub strategy: UpgradeStrategy,
+    /// How many pods more than its replicas a stage may have while its pods are replaced. With 1 somebody is there who takes
+    /// the partitions of a pod that stops; with 0, for a cluster without room for it, they wait until that pod is back, which
+    /// takes seconds. Default 1.
+    #[serde(default = "defaults::max_surge")]
+    #[schemars(range(min = 0, max = 1))]
+    pub max_surge: i32,
     /// How long the pods of one workload may take until all are replaced and ready. Default `5m`.
     #[serde(default = "defaults::step_timeout")]
     #[schemars(regex(pattern = r"^[1-9][0-9]{0,8}(ms|s|m|h)$"))]
@@ -52,6 +58,7 @@ impl Default for Upgrade {
     fn default() -> Self {
         Self {
             strategy: UpgradeStrategy::default(),
+            max_surge: defaults::max_surge(),
             step_timeout: defaults::step_timeout(),
             verify: defaults::verify(),
             inconclusive_after: defaults::inconclusive_after(),
@@ -238,6 +245,10 @@ pub struct UpgradeFigures {
 }
 
 mod defaults {
+    pub(super) fn max_surge() -> i32 {
+        1
+    }
+
     pub(super) fn step_timeout() -> String {
         "5m".into()
     }

@@ -47,7 +47,7 @@ fn gone(pipeline: &ValidatedPipeline, stage: Component, before: i32, there: i32)
     let name = workload(&pipeline.name, stage);
     let own = pipeline.release(stage).processors.get(stage.as_str());
     let workers = own.map_or(1, |own| own.workers);
-    let pods = there.max(pipeline.replicas(stage))..before;
+    let pods = there.max(pipeline.pods(stage))..before;
     pods.flat_map(|pod| (0..workers).map(move |worker| (pod, worker)))
         .map(|(pod, worker)| format!("{name}-{pod}-{worker}"))
         .collect()
@@ -78,10 +78,12 @@ mod tests {
         .expect("a resource");
         let image = DefaultImage { repository: "k".into(), tag: "1".into(), pull_policy: PullPolicy::Never };
         let pipeline = validate(&resource, &image).expect("valid");
+        let surging = ValidatedPipeline { surging: [Component::Account].into(), ..pipeline.clone() };
         let pods = [pod("p-account-0"), pod("p-account-1"), pod("p-account-2"), pod("p-inflight-7")];
         assert_eq!(ordinals("p-account", &pods), 3);
         assert_eq!(ordinals("p-confirmed", &pods), 0);
         let leave = |before, there| gone(&pipeline, Component::Account, before, there);
+        assert!(gone(&surging, Component::Account, 3, 2).is_empty(), "the one that takes over comes back");
         assert_eq!(leave(4, 2), ["p-account-2-0", "p-account-2-1", "p-account-3-0", "p-account-3-1"]);
         assert!(leave(3, 3).is_empty(), "still there");
         assert!(leave(2, 1).is_empty(), "gone for a moment, and wanted: two replicas");

@@ -115,20 +115,36 @@ fn rollout(pipeline: &ValidatedPipeline, component: Component, observed: &Observ
         (found.wanted.unwrap_or(1), found.counts.map(Option::unwrap_or_default));
     let followed = found.observed_generation == found.generation;
     Rollout {
-        done: followed && all == wanted && updated == wanted && ready == wanted,
+        // The one that took over may still be there.
+        done: followed && all >= wanted && updated == all && ready >= wanted,
         trouble: trouble(&revision, component, &observed.pods),
-        count: format!("{}/{wanted}", updated.min(ready)),
+        count: format!("{}/{wanted}{}", updated.min(ready), homeless(&revision, component, &observed.pods)),
         revision,
     }
 }
 
 /// The first pod of a revision that does not start.
 fn trouble(revision: &str, component: Component, pods: &[Pod]) -> Option<String> {
-    let ours = |pod: &&Pod| {
+    made_from(revision, component, pods)
+        .find_map(|pod| Some(format!("pod {}: {}", pod.name_any(), stuck(pod)?)))
+}
+
+/// Why a pod of a revision has no node, if one has none. Another may come, so that it is no trouble by itself.
+fn homeless(revision: &str, component: Component, pods: &[Pod]) -> String {
+    let why = |pod: &Pod| {
+        let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+        let unscheduled = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+        let message = unscheduled.message.as_deref().unwrap_or("not scheduled");
+        Some(format!(", pod {} has no node: {message}", pod.name_any()))
+    };
+    made_from(revision, component, pods).find_map(why).unwrap_or_default()
+}
+
+fn made_from<'a>(revision: &'a str, component: Component, pods: &'a [Pod]) -> impl Iterator<Item = &'a Pod> {
+    pods.iter().filter(move |pod| {
         is_of(pod, component)
             && pod.annotations().get(RELEASE_ANNOTATION).is_some_and(|found| found == revision)
-    };
-    pods.iter().filter(ours).find_map(|pod| Some(format!("pod {}: {}", pod.name_any(), stuck(pod)?)))
+    })
 }
 
 fn stuck(pod: &Pod) -> Option<String> {

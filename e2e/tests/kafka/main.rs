@@ -9,6 +9,7 @@ mod copies;
 mod crashes;
 mod dead_letters;
 mod generator;
+mod leaving;
 mod mixed;
 mod start;
 mod transactions;

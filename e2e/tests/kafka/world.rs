@@ -147,6 +147,11 @@ impl World {
         self.records(TopicName::Dlq)
     }
 
+    /// The addresses of the members of a stage's group.
+    pub(crate) fn members(&self, stage: StageName) -> anyhow::Result<Vec<String>> {
+        Ok(self.admin.members(&self.flow.names.group(stage))?)
+    }
+
     /// The numbers of a stage's processes.
     pub(crate) fn pods_of(&self, stage: StageName) -> Vec<usize> {
         (0..).zip(&self.flow.pods).filter(|(_, p)| p.stage == Some(stage)).map(|(n, _)| n).collect()

@@ -94,6 +94,7 @@ fn processors(field: &str) -> Option<Change> {
 fn upgrade(field: &str) -> Option<Change> {
     match field {
         "strategy"
+        | "maxSurge"
         | "stepTimeout"
         | "verify"
         | "inconclusiveAfter"

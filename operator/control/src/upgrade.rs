@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kpay_crds::{
-    PaymentPipeline, PaymentPipelineStatus, Placement, Release, ReleaseProcessor, Resources, Stage,
+    PaymentPipeline, PaymentPipelineStatus, Phase, Placement, Release, ReleaseProcessor, Resources, Stage,
     StepState, UpgradeFigures, UpgradeState, UpgradeStatus, UpgradeStep, UpgradeStrategy,
 };
 use kube::ResourceExt;
@@ -77,6 +77,16 @@ pub fn release_of<'a>(
         up.state == UpgradeState::Rolling && step.is_some_and(|step| step.state != StepState::Planned)
     };
     status.upgrade.as_ref().filter(touched).map_or(stable, |up| &up.to)
+}
+
+/// Whether the pods of a workload are being replaced while payments go on, so that one more takes over from each. On the way
+/// back there is none: for want of room for it the change may have failed.
+pub fn is_replaced(status: &PaymentPipelineStatus, component: Component) -> bool {
+    let running = status.phase == Some(Phase::Running);
+    let rolling = status.upgrade.as_ref().filter(|up| running && up.state == UpgradeState::Rolling);
+    let step = rolling.and_then(|up| up.steps.iter().find(|step| step.workload == component.as_str()));
+    // Not any more once all were ready, whatever becomes of them then.
+    step.is_some_and(|step| step.state == StepState::Rolling && step.ready_since.is_none())
 }
 
 /// What is written down next: the release that is known to be good, and the change that is under way or was the last.

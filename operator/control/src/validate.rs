@@ -3,7 +3,7 @@
 mod invalid;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kpay_crds::{
     AutoscalingMode, ConfigMapFile, DeletionPolicy, DesiredPhase, DrainTimeoutAction, ExistingTopics, Pause,
@@ -57,6 +57,8 @@ pub struct ValidatedPipeline {
     pub generator: Option<ReleaseProcessor>,
     /// What they are made from while that is being brought about, where it differs.
     pub rolled: BTreeMap<Component, Release>,
+    /// The workloads whose pods are being replaced while payments go on.
+    pub surging: BTreeSet<Component>,
     /// Tag or digest alone, the version until pods report one.
     pub image_tag: String,
     /// Kafka.
@@ -113,6 +115,16 @@ impl ValidatedPipeline {
         self.workloads.get(&component).map_or(0, |workload| workload.replicas)
     }
 
+    /// Pods of a workload: its replicas, and while they are replaced one more that takes over, where there is a partition
+    /// for it.
+    pub fn pods(&self, component: Component) -> i32 {
+        let replicas = self.replicas(component);
+        let takes_over = self.surging.contains(&component)
+            && (1..self.partitions(component)).contains(&replicas)
+            && self.autoscaling.is_none_or(|settings| settings.mode != AutoscalingMode::External);
+        if takes_over { replicas.saturating_add(self.upgrade.max_surge) } else { replicas }
+    }
+
     /// What the pods of a workload are made from now.
     pub fn release(&self, component: Component) -> &Release {
         self.rolled.get(&component).unwrap_or(&self.release)
@@ -125,6 +137,9 @@ impl ValidatedPipeline {
             let release = upgrade::release_of(status, &self.release, component);
             if *release != self.release {
                 self.rolled.insert(component, release.clone());
+            }
+            if upgrade::is_replaced(status, component) {
+                self.surging.insert(component);
             }
         }
         let declared = self.terms.intake_per_second;
@@ -234,6 +249,7 @@ pub fn validate(resource: &PaymentPipeline, image: &DefaultImage) -> Result<Vali
             .as_ref()
             .map(|generator| own(1, generator.resources.as_ref(), generator.placement.as_ref())),
         rolled: BTreeMap::new(),
+        surging: BTreeSet::new(),
         image_tag,
         bootstrap_servers: spec.kafka.bootstrap_servers.clone(),
         topic_prefix: topic_prefix(&namespace, &name, spec),
@@ -260,6 +276,7 @@ fn upgrade_settings(spec: &PaymentPipelineSpec, invalid: &mut Vec<Invalid>) -> u
     let wanted = &spec.upgrade;
     upgrade::Settings {
         strategy: wanted.strategy,
+        max_surge: wanted.max_surge,
         step_timeout_ms: duration("upgrade.stepTimeout", &wanted.step_timeout, invalid),
         verify_ms: duration("upgrade.verify", &wanted.verify, invalid),
         inconclusive_after_ms: duration("upgrade.inconclusiveAfter", &wanted.inconclusive_after, invalid),

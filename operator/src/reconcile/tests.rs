@@ -10,6 +10,7 @@ mod rest;
 mod scenarios;
 mod server;
 mod start;
+mod surge;
 mod topics;
 mod world;
 

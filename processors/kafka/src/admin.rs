@@ -174,6 +174,14 @@ impl Admin {
         remove_members(&self.connection, group, instances, self.timeout)
     }
 
+    /// The `client.id` of every member of a group.
+    pub fn members(&self, group: &str) -> Result<Vec<String>, KafkaError> {
+        let list = self.client.inner().fetch_group_list(Some(group), self.timeout);
+        let list = list.map_err(KafkaError::call("describe group"))?;
+        let members = list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
+        Ok(members.map(|member| member.client_id().to_owned()).collect())
+    }
+
     /// The number of partitions of a topic that exists.
     pub fn partition_count(&self, topic: &str) -> Result<i32, KafkaError> {
         let metadata = self

@@ -59,7 +59,8 @@ impl Connection {
             .set("group.instance.id", instance)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "2000")
+            // Who is to give or take a partition learns of it by a heartbeat.
+            .set("heartbeat.interval.ms", "500")
             .set("max.poll.interval.ms", "60000");
         config
     }

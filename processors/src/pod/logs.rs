@@ -18,6 +18,7 @@ use crate::names::{StageName, TopicName};
 use crate::scan::{KafkaScan, Scan};
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a pod waits for its topics before it leaves, and is started again.
 const TOPIC_WAIT: Duration = Duration::from_mins(1);
 const TOPIC_POLL: Duration = Duration::from_millis(500);
@@ -34,6 +35,11 @@ pub trait Logs: Send + Sync {
 
     /// Opens the log of a worker, in its thread.
     fn open(&self, worker: usize) -> Result<Self::Log, LogError>;
+
+    /// The stage's workers in this process have stopped: what they had goes to the others, if there are any.
+    fn leave(&self, _workers: usize) -> Result<(), KafkaError> {
+        Ok(())
+    }
 
     /// Single records of the stage's input.
     fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>>;
@@ -71,6 +77,11 @@ impl KafkaLogs {
         let (group, prefix, pod) = (names.group(stage), names.prefix, args.pod.pod_name.clone());
         Ok(Self { connection, topics, group, prefix, pod })
     }
+
+    /// The stable name of a worker.
+    fn slot(&self, worker: usize) -> String {
+        format!("{}-{worker}", self.pod)
+    }
 }
 
 /// The partition count of a topic that may be in the making. Blocks.
@@ -95,7 +106,7 @@ impl Logs for KafkaLogs {
     }
 
     fn open(&self, worker: usize) -> Result<KafkaLog, LogError> {
-        let slot = format!("{}-{worker}", self.pod);
+        let slot = self.slot(worker);
         let identity = Identity {
             group: self.group.clone(),
             transactional_id: format!("{}{slot}", self.prefix),
@@ -103,6 +114,18 @@ impl Logs for KafkaLogs {
             fetch_ahead_kib: FETCH_AHEAD_KIB,
         };
         KafkaLog::open(self.connection.clone(), &identity, self.topics.clone())
+    }
+
+    /// A static member keeps its partitions while it is away, which is as long as a pod takes to start. Where it is alone
+    /// that is as well: nobody else could take them, and a group without members starts with a delay.
+    fn leave(&self, workers: usize) -> Result<(), KafkaError> {
+        let admin = Admin::new(self.connection.clone(), LEAVE_TIMEOUT)?;
+        let is_other = |address: &String| *address != self.connection.client_id;
+        if !admin.members(&self.group)?.iter().any(is_other) {
+            return Ok(());
+        }
+        let instances: Vec<String> = (0..workers).map(|worker| self.slot(worker)).collect();
+        admin.remove_members(&self.group, &instances)
     }
 
     fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>> {

@@ -10,7 +10,7 @@ use kpay_streams::log::LogError;
 use kpay_streams::stage::Stage as StageLogic;
 use kpay_streams::worker::{Settings, Worker};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::args::RunArgs;
 use crate::ids::CommittedIds;
@@ -164,7 +164,12 @@ impl<L: Logs> Stage<L> {
                 .map(|t| t.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a worker has panicked"))))
                 .collect()
         });
-        results.into_iter().collect()
+        results.into_iter().collect::<anyhow::Result<()>>()?;
+        if let Err(error) = self.logs.leave(self.reports.workers.len()) {
+            // What is done is committed; the others take over when the session ends.
+            warn!(%error, "the group does not know yet that the workers have stopped");
+        }
+        Ok(())
     }
 
     fn worker(&self, number: usize, report: Arc<Report>, stop: &dyn Fn() -> bool) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ pub(super) fn stateful_set(
     StatefulSet {
         metadata: component_metadata(pipeline, stage, owner),
         spec: Some(StatefulSetSpec {
-            replicas: Some(pipeline.replicas(stage)),
+            replicas: Some(pipeline.pods(stage)),
             service_name: Some(names::workload(&pipeline.name, stage)),
             selector: selector(pipeline, stage),
             template: pod::template(pipeline, stage, identities.of(stage)),

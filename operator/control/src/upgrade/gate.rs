@@ -10,6 +10,8 @@ const LATENCY_SLACK_MS: f64 = 50.0;
 pub struct Settings {
     /// Whether payments go on meanwhile.
     pub strategy: UpgradeStrategy,
+    /// How many more pods a stage may have while its pods are replaced.
+    pub max_surge: i32,
     /// How long a step may take until all pods are ready, in milliseconds.
     pub step_timeout_ms: i64,
     /// For how long payments are watched after it.

@@ -12,6 +12,7 @@ const STEP_MS: i64 = 1_000;
 fn settings() -> Settings {
     Settings {
         strategy: UpgradeStrategy::Rolling,
+        max_surge: 1,
         step_timeout_ms: 60_000,
         verify_ms: 15_000,
         inconclusive_after_ms: 60_000,
@@ -366,4 +367,35 @@ fn a_kill_before_any_write_changes_nothing_but_the_time_it_takes() {
     }
     assert_eq!(world.upgrade().state, UpgradeState::Succeeded);
     assert_eq!(world.log, ORDER.map(|c| (c, "v2".to_owned())));
+}
+
+#[test]
+fn one_more_takes_over_while_the_pods_of_a_step_are_replaced_and_payments_go_on() {
+    let step = |workload: Component, state, ready_since| UpgradeStep {
+        workload: workload.to_string(),
+        state,
+        ready_since,
+        ..UpgradeStep::default()
+    };
+    let replaced = |state, phase, account: UpgradeStep| {
+        let steps = vec![
+            step(Component::Confirmed, StepState::Passed, Some(at(1))),
+            account,
+            step(Component::Inflight, StepState::Planned, None),
+        ];
+        let upgrade = UpgradeStatus { state, steps, ..UpgradeStatus::default() };
+        let status = PaymentPipelineStatus { phase, upgrade: Some(upgrade), ..Default::default() };
+        ORDER.into_iter().filter(|component| is_replaced(&status, *component)).collect::<Vec<_>>()
+    };
+    let account = |state, ready_since| step(Component::Account, state, ready_since);
+    let rolling = || account(StepState::Rolling, None);
+    let running = Some(Phase::Running);
+    assert_eq!(replaced(UpgradeState::Rolling, running, rolling()), [Component::Account]);
+    assert!(replaced(UpgradeState::Rolling, Some(Phase::Paused), rolling()).is_empty());
+    assert!(replaced(UpgradeState::RollingBack, running, rolling()).is_empty());
+    let ready = Some(at(1));
+    assert!(
+        replaced(UpgradeState::Rolling, running, account(StepState::Verifying, ready.clone())).is_empty()
+    );
+    assert!(replaced(UpgradeState::Rolling, running, account(StepState::Rolling, ready)).is_empty());
 }

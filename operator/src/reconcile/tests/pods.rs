@@ -108,11 +108,14 @@ async fn a_new_image_is_planned_first_and_goes_one_workload_after_the_other() {
     tokio::time::sleep(Duration::from_millis(2)).await;
     world.reconcile().await;
     let writes = world.reconcile().await;
-    let touched: Vec<&String> = writes.iter().filter(workload).collect();
+    let touched: Vec<String> = writes.iter().filter(workload).cloned().collect();
     assert_eq!(touched, ["PATCH /apis/apps/v1/namespaces/default/statefulsets/payments-confirmed"]);
-    // The next workload waits for this one, and for payments to be watched.
+    // The one that took over goes; the next workload waits for this one, and for payments to be watched.
     world.pods_become_ready();
     world.reconcile().await;
+    let writes = world.reconcile().await;
+    assert_eq!(writes.iter().filter(workload).cloned().collect::<Vec<_>>(), touched);
+    world.pods_become_ready();
     let writes = world.reconcile().await;
     assert_eq!(writes.iter().filter(workload).count(), 0, "{writes:?}");
 }

@@ -36,6 +36,7 @@ use crate::serve::Probes;
 pub(super) const PIPELINE: &str = "/apis/kpay.dev/v1alpha1/namespaces/default/paymentpipelines/payments";
 pub(super) const GENERATOR: &str = "/apis/apps/v1/namespaces/default/deployments/payments-generator";
 pub(super) const INFLIGHT: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-inflight";
+pub(super) const CONFIRMED: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-confirmed";
 pub(super) const ACCOUNT: &str = "/apis/apps/v1/namespaces/default/statefulsets/payments-account";
 pub(super) const PODS: &str = "/api/v1/namespaces/default/pods";
 pub(super) const ACCOUNTS: &str = "/api/v1/namespaces/default/configmaps/opening";
