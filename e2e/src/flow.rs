@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use kpay::names::{Names, StageName, TopicName};
 use serde_json::Value;
 
 use crate::broker::{Broker, free_ports};
 use crate::process::Process;
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// One process of a pipeline.
 pub struct Pod {
@@ -210,9 +212,25 @@ impl Flow {
         Ok(format!("http://{public}"))
     }
 
+    /// The numbers of a stage's processes.
+    pub fn pods_of(&self, stage: StageName) -> Vec<usize> {
+        (0..).zip(&self.pods).filter(|(_, pod)| pod.stage == Some(stage)).map(|(number, _)| number).collect()
+    }
+
+    /// Waits until a process says that it is ready, whatever it owns.
+    pub fn wait_answers_ready(&self, number: usize) -> anyhow::Result<()> {
+        let pod = self.pods.get(number).context("no such pod")?;
+        let deadline = Instant::now() + READY_WITHIN;
+        while !self.answers_ready(pod) {
+            ensure!(Instant::now() < deadline, "{} did not become ready:\n{}", pod.name, self.log_tails());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
     /// Waits until every started process says that it is ready and the partitions of its stage are all owned.
     pub fn wait_ready(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(90);
+        let deadline = Instant::now() + READY_WITHIN;
         for pod in self.pods.iter().filter(|p| p.process.is_some()) {
             while !self.is_ready(pod) {
                 if Instant::now() > deadline {
@@ -241,10 +259,14 @@ impl Flow {
         tails
     }
 
-    fn is_ready(&self, pod: &Pod) -> bool {
+    fn answers_ready(&self, pod: &Pod) -> bool {
         let url = format!("http://{}/healthz/ready", pod.control);
-        let ready = self.http.get(url).send().is_ok_and(|r| r.status().is_success());
-        ready && pod.stage.is_none_or(|_| self.control(pod).is_ok_and(|c| owns_partitions(&c)))
+        self.http.get(url).send().is_ok_and(|answer| answer.status().is_success())
+    }
+
+    fn is_ready(&self, pod: &Pod) -> bool {
+        self.answers_ready(pod)
+            && pod.stage.is_none_or(|_| self.control(pod).is_ok_and(|c| owns_partitions(&c)))
     }
 
     /// `GET /control` of a process.

@@ -21,7 +21,7 @@ use crate::broker::{Broker, BrokerError, Brokers};
 /// What a pass over the topics found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicsPass {
-    /// What there is, by name without the prefix.
+    /// What there is, by name without the prefix; none when nobody looked, or it is what the status says.
     pub report: Option<BTreeMap<String, TopicReport>>,
     /// The `TopicsReady` condition.
     pub verdict: Verdict,

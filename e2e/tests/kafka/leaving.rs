@@ -1,7 +1,9 @@
 //! A process that is told to stop hands its partitions over, where somebody is there to take them.
 
 use kpay::names::StageName;
+use kpay_e2e::flow::Flow;
 use kpay_e2e::load;
+use kpay_e2e::process::binary;
 
 use crate::world::{World, broker, turn};
 
@@ -32,6 +34,23 @@ fn one_that_stops_leaves_its_partitions_to_the_other_and_takes_some_back() -> an
         assert_eq!(members(&world)?.len(), 2);
     }
     world.audit_with_rest()?;
+    Ok(())
+}
+
+#[test]
+fn one_more_than_there_are_partitions_is_ready_once_it_is_a_member() -> anyhow::Result<()> {
+    let broker = broker()?;
+    let _turn = turn();
+    let mut flow = Flow::create(&broker, "surplus.", 1, binary()?)?;
+    let [first, second] = flow.pods_of(StageName::Account)[..] else {
+        anyhow::bail!("two account processes")
+    };
+    let admin = broker.admin()?;
+    for (number, members) in [(first, 1), (second, 2)] {
+        flow.start(number)?;
+        flow.wait_answers_ready(number)?;
+        assert_eq!(admin.members(&flow.names.group(StageName::Account))?.len(), members);
+    }
     Ok(())
 }
 

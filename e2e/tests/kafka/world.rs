@@ -154,7 +154,7 @@ impl World {
 
     /// The numbers of a stage's processes.
     pub(crate) fn pods_of(&self, stage: StageName) -> Vec<usize> {
-        (0..).zip(&self.flow.pods).filter(|(_, p)| p.stage == Some(stage)).map(|(n, _)| n).collect()
+        self.flow.pods_of(stage)
     }
 
     /// SIGKILL, and a start at once.

@@ -41,10 +41,12 @@ pub async fn take(
             return pass;
         }
     }
-    let pass = match taken(resource, pipeline, &claims, first, context) {
+    let mut pass = match taken(resource, pipeline, &claims, first, context) {
         Some(pass) => pass,
         None => keep(&context.brokers, pipeline, &claims, first).await,
     };
+    // What the status says already is not kept twice.
+    pass.report = pass.report.filter(|report| *report != status.topics);
     context.remember(resource, |memory| memory.topics = Some((generation, Instant::now(), pass.clone())));
     pass
 }

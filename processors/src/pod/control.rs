@@ -150,7 +150,8 @@ impl PodControl {
         self.reports.workers.iter().all(ready)
     }
 
-    /// A phase is known, every owned partition is restored, and the gateway knows its topics.
+    /// A phase is known, every worker is in its group and has restored what it owns, and the gateway knows its topics: a pod
+    /// that is replaced only then finds somebody who takes over.
     pub fn ready(&self) -> bool {
         self.acked().is_some()
             && self.reports.workers.iter().all(|w| w.restored())

@@ -87,6 +87,8 @@ pub struct Report {
     pub acked_epoch: AtomicU64,
     /// Whether a transaction is open.
     pub open_transaction: AtomicBool,
+    /// Whether the group has given the worker its partitions at least once, be it none.
+    pub joined: AtomicBool,
     /// Last sign of life, in milliseconds since 1970 (for the watchdog).
     pub alive_ms: AtomicI64,
     /// Transactions committed.
@@ -100,9 +102,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every owned partition is restored.
+    /// Whether the worker is a member of its group, and every partition that it owns is restored.
     pub fn restored(&self) -> bool {
-        self.partitions.lock().values().all(|p| p.state != PartitionState::Restoring)
+        self.joined.load(Ordering::Acquire)
+            && self.partitions.lock().values().all(|p| p.state != PartitionState::Restoring)
     }
 }
 

@@ -144,6 +144,11 @@ impl KafkaLog {
         match rebalance {
             Rebalance::Assign(list) => {
                 let partitions = partitions_of(&list);
+                // None are given to one member more than there are partitions.
+                if partitions.is_empty() {
+                    self.consumer.incremental_assign(&list).map_err(unavailable("assign"))?;
+                    return Ok(Some(Polled::Assigned(Vec::new())));
+                }
                 let assigned = self.committed(&partitions)?;
                 let mut from = TopicPartitionList::with_capacity(assigned.len());
                 for a in &assigned {

@@ -29,6 +29,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
             self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
             self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
         }
+        self.report.joined.store(true, Ordering::Release);
         self.open_or_close()
     }
 
