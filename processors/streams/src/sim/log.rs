@@ -48,6 +48,8 @@ pub struct SimLog {
     pub(super) held: BTreeMap<i32, Held>,
     /// Told to be revoked, not released yet.
     pub(super) leaving: BTreeSet<i32>,
+    /// Whether the group has given it partitions since it joined, be it none.
+    pub(super) told: bool,
     crashed: bool,
 }
 
@@ -75,6 +77,7 @@ impl SimLog {
             generation: 0,
             held: BTreeMap::new(),
             leaving: BTreeSet::new(),
+            told: false,
             crashed: false,
         };
         log.join();

@@ -13,6 +13,7 @@ impl SimLog {
             self.incarnation = group.join(&self.identity.instance);
             self.generation = group.generation;
         }
+        self.told = false;
     }
 
     pub(super) fn standing(&self, state: &State) -> Standing {
@@ -78,8 +79,10 @@ impl SimLog {
         let Some(group) = state.groups.get_mut(&self.identity.group) else { return Ok(None) };
         let mut partitions = group.free_for(&self.identity.instance);
         partitions.retain(|p| !self.held.contains_key(p));
+        // Who joins is told what it has got, be it nothing.
+        let first = !std::mem::replace(&mut self.told, true);
         if partitions.is_empty() {
-            return Ok(None);
+            return Ok(first.then(|| Polled::Assigned(Vec::new())));
         }
         for partition in &partitions {
             group.take(&self.identity.instance, *partition);
