@@ -22,7 +22,7 @@ pub struct Upgrade {
     pub strategy: UpgradeStrategy,
     /// How many pods more than its replicas a stage may have while its pods are replaced. With 1 somebody is there who takes
     /// the partitions of a pod that stops; with 0, for a cluster without room for it, they wait until that pod is back, which
-    /// takes seconds. Default 1.
+    /// takes seconds. 0 or 1; default 1.
     #[serde(default = "defaults::max_surge")]
     #[schemars(range(min = 0, max = 1))]
     pub max_surge: i32,
