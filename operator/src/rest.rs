@@ -94,8 +94,8 @@ pub async fn lasts(
     status: &PaymentPipelineStatus,
     context: &Context,
 ) -> Result<Option<Duration>, Error> {
-    let memory = context.recall(resource);
-    let (Some(rest), Some((_, _, topics))) = (memory.rest, memory.topics) else { return Ok(None) };
+    let (rest, topics) = context.remember(resource, |memory| (memory.rest.clone(), memory.topics.clone()));
+    let (Some(rest), Some((_, _, topics))) = (rest, topics) else { return Ok(None) };
     let left = rest.until.saturating_duration_since(Instant::now());
     if left.is_zero()
         || rest.changes != context.changes.seen(resource)

@@ -73,8 +73,8 @@ pub fn release_of<'a>(
 ) -> &'a Release {
     let Some(stable) = &status.release else { return desired };
     let touched = |up: &&UpgradeStatus| {
-        let step = up.steps.iter().find(|step| step.workload == component.as_str());
-        up.state == UpgradeState::Rolling && step.is_some_and(|step| step.state != StepState::Planned)
+        up.state == UpgradeState::Rolling
+            && step_of(up, component).is_some_and(|step| step.state != StepState::Planned)
     };
     status.upgrade.as_ref().filter(touched).map_or(stable, |up| &up.to)
 }
@@ -84,7 +84,7 @@ pub fn release_of<'a>(
 pub fn is_replaced(status: &PaymentPipelineStatus, component: Component) -> bool {
     let running = status.phase == Some(Phase::Running);
     let rolling = status.upgrade.as_ref().filter(|up| running && up.state == UpgradeState::Rolling);
-    let step = rolling.and_then(|up| up.steps.iter().find(|step| step.workload == component.as_str()));
+    let step = rolling.and_then(|up| step_of(up, component));
     // Not any more once all were ready, whatever becomes of them then.
     step.is_some_and(|step| step.state == StepState::Rolling && step.ready_since.is_none())
 }
@@ -122,6 +122,10 @@ pub fn decide(
 pub fn watches(status: &PaymentPipelineStatus) -> bool {
     let rolling = status.upgrade.as_ref().filter(|up| up.state == UpgradeState::Rolling);
     rolling.is_some_and(|up| up.steps.iter().all(|step| step.state != StepState::Rolling))
+}
+
+fn step_of(up: &UpgradeStatus, component: Component) -> Option<&UpgradeStep> {
+    up.steps.iter().find(|step| step.workload == component.as_str())
 }
 
 fn component_of(step: &UpgradeStep) -> Option<Component> {
