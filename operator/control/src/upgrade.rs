@@ -19,7 +19,7 @@ use crate::restart::{Function, meanwhile};
 mod gate;
 
 pub use gate::Settings;
-use gate::{Gate, judge};
+use gate::{FIGURES_MS, Gate, judge};
 
 /// Downstream first, so that nobody reads what a newer writer has written; the gateway asks all of them.
 const ORDER: [Component; 4] =
@@ -255,6 +255,10 @@ impl Machine<'_> {
             Gate::Fails(why) => Err(why),
             Gate::Silent if late => Err("the confirmed stage tells no figures".to_owned()),
             Gate::Idle if late && self.seen.in_flight > 0 => {
+                // Only a whole window of figures since the replacement tells that payments stand still.
+                if watched < FIGURES_MS {
+                    return Ok(false);
+                }
                 Err(format!("{} payments are in flight and none is finished", self.seen.in_flight))
             }
             Gate::Idle if late => end(StepState::Inconclusive, "there were no payments to watch".to_owned()),

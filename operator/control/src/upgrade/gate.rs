@@ -5,6 +5,9 @@ use kpay_crds::{UpgradeFigures, UpgradeStrategy};
 /// A latency that grew by less is let pass, in milliseconds: small ones double by chance.
 const LATENCY_SLACK_MS: f64 = 50.0;
 
+/// The time that the figures of a pod tell of, in milliseconds.
+pub(super) const FIGURES_MS: i64 = 10_000;
+
 /// What the resource asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
