@@ -28,7 +28,7 @@ if grep -qF " $STATE/" /proc/mounts; then
   exit 1
 fi
 [ -e "/run/netns/$INSTANCE" ] && ip netns del "$INSTANCE"
-for group in /sys/fs/cgroup/*/"$INSTANCE" "/sys/fs/cgroup/$INSTANCE"; do
+for group in /sys/fs/cgroup/*/"$INSTANCE" "/sys/fs/cgroup/$INSTANCE" "$SYSTEM_GROUP"; do
   [ -d "$group" ] && find "$group" -depth -type d -exec rmdir {} \; 2> /dev/null
 done
 # Entries at fixed places that are shared with other users of containerd: only our own.

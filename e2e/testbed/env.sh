@@ -10,6 +10,9 @@ STATE=$STATES/$INSTANCE         # everything that up.sh makes; down.sh removes i
 LIBS=$CACHE/kafka/libs
 BRIDGE=kp0 POD_NET=10.244.0.0/24 GATEWAY=10.244.0.1 SERVICE_NET=10.96.0.0/24 API_SERVICE=10.96.0.1 DNS=10.96.0.10
 NODE=kpay-node
+CPU=/sys/fs/cgroup/cpu
+[ -d "$CPU" ] || CPU=/sys/fs/cgroup
+SYSTEM_GROUP=$CPU/$INSTANCE.system # of the daemons
 CONTAINERD=$STATE/c.sock
 KUBECONFIG=$STATE/pki/admin.kubeconfig
 export KUBECONFIG
@@ -30,7 +33,10 @@ alive() { # name: true while the recorded process (same pid and start time) runs
 }
 start() { # name command...: a daemon in the namespace, its log in $STATE/log, its pid and start time recorded
   local name=$1; shift
-  setsid "${NS[@]}" "$@" > "$STATE/log/$name.log" 2>&1 < /dev/null &
+  (
+    [ -d "$SYSTEM_GROUP" ] && echo $BASHPID > "$SYSTEM_GROUP/cgroup.procs"
+    exec setsid "${NS[@]}" "$@"
+  ) > "$STATE/log/$name.log" 2>&1 < /dev/null &
   echo "$! $(started_at $!)" > "$STATE/pids/$name"
 }
 stop() { # signal seconds name...: signal all, then wait for each, then KILL
