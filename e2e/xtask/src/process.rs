@@ -2,6 +2,8 @@
 //! listen too, and leaves us time to clean up.
 
 use std::collections::VecDeque;
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
@@ -98,11 +100,24 @@ pub(crate) fn despite_interrupt<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Takes away what `cargo run` told this program of its own package: build scripts that look at these variables (ring's does)
+/// would run again, and all that depends on them be compiled again, whenever cargo is called by us and then by a person, or from
+/// another clone.
+fn without_own_package(command: &mut Command) {
+    let given: Vec<OsString> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names = env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(of_package));
+    for name in names.filter(|name| !given.contains(name)) {
+        command.env_remove(name);
+    }
+}
+
 fn spawn(command: &mut Command) -> Result<Child> {
     let mut running = RUNNING.lock().map_err(|_| anyhow::anyhow!("another command's thread failed"))?;
     if interrupted() {
         bail!("interrupted");
     }
+    without_own_package(command);
     command.stdin(Stdio::null()).process_group(0);
     let child = command.spawn().with_context(|| format!("cannot run {}", describe(command)))?;
     *running = i32::try_from(child.id()).ok().map(Pid::from_raw);
