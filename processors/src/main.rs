@@ -52,7 +52,11 @@ fn log(command: &Command) {
         // Their errors are their answer.
         Command::Ask(_) | Command::Completions { .. } => return,
     };
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Calls it an error that a consumer was closed before it was dropped; see kpay_kafka::group::close.
+    if let Ok(silence) = "rdkafka::consumer::base_consumer=off".parse() {
+        filter = filter.add_directive(silence);
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match command {
         Command::Local(_) => lines.compact().with_writer(std::io::stderr).init(),

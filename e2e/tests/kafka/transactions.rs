@@ -8,7 +8,6 @@ use kpay_e2e::auditor::books::records;
 use kpay_e2e::broker::Broker;
 use kpay_kafka::admin::watermarks;
 use kpay_kafka::config::Isolation;
-use kpay_kafka::ffi::GroupMember;
 use kpay_kafka::transaction::{TransactionErrorKind, TransactionalProducer};
 use rdkafka::consumer::BaseConsumer;
 
@@ -38,8 +37,7 @@ fn begin(producer: &mut TransactionalProducer, word: &str) -> anyhow::Result<()>
 
 fn commit(producer: &mut TransactionalProducer) -> Result<(), TransactionErrorKind> {
     // No offsets: the group is not asked.
-    let nobody = GroupMember { group: String::new(), generation: 0, member: String::new(), instance: None };
-    producer.commit(&nobody, "", &[]).map_err(|error| error.kind)
+    producer.commit(|| None, "", &[]).map_err(|error| error.kind)
 }
 
 /// The ends of a topic's one partition: up to which it is decided, and of all.

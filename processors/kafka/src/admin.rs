@@ -17,7 +17,7 @@ pub use self::offsets::{GroupOffsets, PartitionEnds, PartitionProgress, watermar
 use crate::config::Connection;
 use crate::error::KafkaError;
 use crate::ffi;
-use crate::group::remove_members;
+use crate::group::{members, remove_members};
 
 /// A client for topics and groups.
 pub struct Admin {
@@ -176,10 +176,7 @@ impl Admin {
 
     /// The `client.id` of every member of a group.
     pub fn members(&self, group: &str) -> Result<Vec<String>, KafkaError> {
-        let list = self.client.inner().fetch_group_list(Some(group), self.timeout);
-        let list = list.map_err(KafkaError::call("describe group"))?;
-        let members = list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
-        Ok(members.map(|member| member.client_id().to_owned()).collect())
+        members(&self.connection, group, self.timeout)
     }
 
     /// The number of partitions of a topic that exists.

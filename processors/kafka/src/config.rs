@@ -42,6 +42,8 @@ impl Connection {
             .set("fetch.wait.max.ms", "250")
             .set("fetch.min.bytes", "1")
             .set("fetch.error.backoff.ms", "20")
+            // Offsets are asked for just after another member committed them: the first answer is often "not yet".
+            .set("retry.backoff.ms", "20")
             .set("queued.min.messages", "5000")
             .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
             // What one answer may bring, before it is decompressed: the queue's bound is only looked at in between.
@@ -59,8 +61,8 @@ impl Connection {
             .set("group.instance.id", instance)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            // Who is to give or take a partition learns of it by a heartbeat.
-            .set("heartbeat.interval.ms", "500")
+            // Who is to give or take a partition learns of it by a heartbeat; `KafkaLog` sees to it that they are sent.
+            .set("heartbeat.interval.ms", "100")
             .set("max.poll.interval.ms", "60000");
         config
     }
@@ -72,7 +74,7 @@ impl Connection {
             .set("isolation.level", isolation.as_str())
             .set("enable.partition.eof", "true")
             // The end is what is waited for, and the broker tells of it only after this time.
-            .set("fetch.wait.max.ms", "10")
+            .set("fetch.wait.max.ms", "1")
             .set("auto.offset.reset", "error");
         config
     }

@@ -4,17 +4,96 @@ use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::{GroupId, LeaveGroupRequest};
-use kafka_protocol::protocol::StrBytes;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, LeaveGroupRequest};
+use kafka_protocol::protocol::{Request, StrBytes};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
-use crate::cluster::{Cluster, Coordinates};
+use crate::cluster::{Cluster, Coordinates, Node};
 use crate::config::Connection;
 use crate::error::KafkaError;
 use crate::transaction::TransactionErrorKind;
 use crate::transaction::attempt::{Trouble, again, persist};
 
 const LEAVE_GROUP: i16 = 4;
+const DESCRIBE_GROUPS: i16 = 5;
+/// The call that takes members out.
+const REMOVE: &str = "remove members";
+
+/// A group, asked of its coordinator.
+struct Group {
+    cluster: Cluster,
+    /// Its coordinator, once it was looked up; until a call fails.
+    node: Option<Node>,
+    /// The `client.id` of who asks.
+    client_id: String,
+    id: GroupId,
+    timeout: Duration,
+}
+
+impl Group {
+    fn new(connection: &Connection, group: &str, timeout: Duration) -> Self {
+        let cluster = Cluster::new(connection.clone(), &[]);
+        let (client_id, id) =
+            (connection.client_id.clone(), GroupId(StrBytes::from_string(group.to_owned())));
+        Self { cluster, node: None, client_id, id, timeout }
+    }
+
+    /// Makes attempts until one has an answer.
+    fn persist<T>(
+        mut self,
+        call: &'static str,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, Trouble>,
+    ) -> Result<T, KafkaError> {
+        let timeout = self.timeout;
+        let attempt = || attempt(&mut self).inspect_err(|_| self.node = None);
+        persist(call, timeout, TransactionErrorKind::Unavailable, attempt)
+            .map_err(|error| KafkaError::Refused { call, detail: error.detail })
+    }
+
+    fn ask<R: Request>(
+        &mut self,
+        call: &'static str,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, Trouble> {
+        let node = match self.node {
+            Some(node) => node,
+            None => *self.node.insert(self.cluster.coordinator(Coordinates::Group, &self.id.0)?),
+        };
+        self.cluster.call(node, call, version, request)
+    }
+
+    /// The `client.id` of every member.
+    fn members(&mut self) -> Result<Vec<String>, Trouble> {
+        const CALL: &str = "describe group";
+        let request = DescribeGroupsRequest::default().with_groups(vec![self.id.clone()]);
+        let answer = self.ask(CALL, DESCRIBE_GROUPS, &request)?;
+        let group = answer.groups.into_iter().next();
+        let group = group.ok_or_else(|| Trouble::Again("no group was described".into()))?;
+        match ResponseError::try_from_code(group.error_code) {
+            None => Ok(group.members.iter().map(|member| member.client_id.as_str().to_owned()).collect()),
+            Some(error) if again(error) => Err(Trouble::again(error)),
+            Some(error) => Err(Trouble::refused(CALL, error)),
+        }
+    }
+
+    fn remove(&mut self, instances: &[String]) -> Result<(), Trouble> {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let member =
+            |instance: &String| MemberIdentity::default().with_group_instance_id(Some(text(instance)));
+        let request = LeaveGroupRequest::default()
+            .with_group_id(self.id.clone())
+            .with_members(instances.iter().map(member).collect());
+        let answer = self.ask(REMOVE, LEAVE_GROUP, &request)?;
+        let codes = answer.members.iter().map(|member| member.error_code);
+        let mut errors = codes.chain([answer.error_code]).filter_map(ResponseError::try_from_code);
+        match errors.find(|error| *error != ResponseError::UnknownMemberId) {
+            None => Ok(()),
+            Some(error) if again(error) => Err(Trouble::again(error)),
+            Some(error) => Err(Trouble::refused(REMOVE, error)),
+        }
+    }
+}
 
 /// Takes static members that do not come back out of a group, so that their partitions go to the others at once and not
 /// after the session's time-out. One that is no member is no error. Blocks.
@@ -24,26 +103,39 @@ pub fn remove_members(
     instances: &[String],
     timeout: Duration,
 ) -> Result<(), KafkaError> {
-    const CALL: &str = "remove members";
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let member = |instance: &String| MemberIdentity::default().with_group_instance_id(Some(text(instance)));
-    let request = LeaveGroupRequest::default()
-        .with_group_id(GroupId(text(group)))
-        .with_members(instances.iter().map(member).collect());
-    let mut cluster = Cluster::new(connection.clone(), &[]);
-    let attempt = || {
-        let node = cluster.coordinator(Coordinates::Group, &request.group_id.0)?;
-        let answer = cluster.call(node, CALL, LEAVE_GROUP, &request)?;
-        let codes = answer.members.iter().map(|member| member.error_code);
-        let mut errors = codes.chain([answer.error_code]).filter_map(ResponseError::try_from_code);
-        match errors.find(|error| *error != ResponseError::UnknownMemberId) {
-            None => Ok(()),
-            Some(error) if again(error) => Err(Trouble::Again(format!("{error:?}"))),
-            Some(error) => Err(Trouble::refused(CALL, error)),
-        }
-    };
-    persist(CALL, timeout, TransactionErrorKind::Unavailable, attempt)
-        .map_err(|error| KafkaError::Refused { call: CALL, detail: error.detail })
+    Group::new(connection, group, timeout).persist(REMOVE, |group| group.remove(instances))
+}
+
+/// The same for the members of this process, which have stopped, if the group has others that can take their partitions.
+/// Blocks.
+pub fn leave(
+    connection: &Connection,
+    group: &str,
+    instances: &[String],
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    Group::new(connection, group, timeout).persist("leave the group", |group| {
+        let others = group.members()?.iter().any(|member| *member != group.client_id);
+        if others { group.remove(instances) } else { Ok(()) }
+    })
+}
+
+/// The `client.id` of every member of a group; none where there is no such group. Blocks.
+pub fn members(connection: &Connection, group: &str, timeout: Duration) -> Result<Vec<String>, KafkaError> {
+    Group::new(connection, group, timeout).persist("describe group", Group::members)
+}
+
+/// Closes a consumer as its drop does, which looks whether it is closed only every 100 ms: who is to take its partitions waits
+/// for that. Blocks.
+pub fn close<C: ConsumerContext>(consumer: &BaseConsumer<C>) {
+    // One that is closed already, or has failed for good, has nothing more to do.
+    if consumer.close_queue().is_err() {
+        return;
+    }
+    while !consumer.closed() {
+        // Its events are callbacks, which are called here, and records, which nobody wants any more.
+        drop(consumer.poll(Duration::from_millis(1)));
+    }
 }
 
 /// The owner of each partition of `topic` in `group`: `(partition, client.id of the member)`.

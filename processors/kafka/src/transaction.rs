@@ -26,6 +26,8 @@ const CALL_TIME: Duration = Duration::from_secs(8);
 /// How long the end of a transaction is asked for: ours, or the one that a predecessor left open. A cluster takes up to
 /// ten seconds to find a new coordinator, which then knows less of an id than the old one did, but ends it all the same.
 const END_TIME: Duration = Duration::from_secs(30);
+/// How long our consumer may take to learn of the generation that its group has.
+const REJOIN_TIME: Duration = Duration::from_millis(100);
 /// A partition's batch is sent before it grows over this size, in bytes: brokers take 1 MiB by default.
 const BATCH_BYTES_MAX: usize = 800_000;
 
@@ -163,10 +165,12 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// Commits what was appended together with the offsets of `group` in its input topic.
+    /// Commits what was appended together with the offsets of a group in its input topic. `member` says who we are in the
+    /// group now, and is asked again where the group has another generation than we had: a member that has joined that one
+    /// still has what it had before, or has been told to give it up and not done so yet.
     pub fn commit(
         &mut self,
-        group: &GroupMember,
+        member: impl Fn() -> Option<GroupMember>,
         input: &str,
         offsets: &[InputOffset<'_>],
     ) -> Result<(), TransactionError> {
@@ -175,7 +179,7 @@ impl TransactionalProducer {
         let appended = began.elapsed();
         if !offsets.is_empty() {
             self.begun = true;
-            self.add_offsets(group, input, offsets)?;
+            self.add_offsets(member, input, offsets)?;
         }
         let read = began.elapsed();
         if self.begun {

@@ -14,7 +14,7 @@ use kpay::stage::counters::Counters;
 use kpay::stage::figures::Figures;
 use kpay::stage::inflight::InflightStage;
 use kpay_control::report::{ControlReport, NoReport};
-use kpay_streams::control::{Gate, Report};
+use kpay_streams::control::{Gate, PartitionState, Report};
 use kpay_streams::log::LogError;
 use kpay_streams::sim::{Identity, SimLog};
 use kpay_streams::stage::Stage;
@@ -176,10 +176,11 @@ impl Slot {
         let Some(process) = &mut self.process else { return Ok(()) };
         let report = &process.report;
         let partitions = report.partitions.lock();
+        let restored = || partitions.iter().filter(|(_, told)| told.state != PartitionState::Restoring);
         let now = (
             report.commits.load(Ordering::Relaxed),
             report.aborts.load(Ordering::Relaxed),
-            partitions.keys().copied().collect(),
+            restored().map(|(partition, _)| *partition).collect(),
         );
         if now == process.checked {
             return Ok(());
@@ -188,7 +189,7 @@ impl Slot {
             StageName::Account => View::Accounts(&process.accounts),
             StageName::Inflight | StageName::Confirmed => View::Ids(&process.ids),
         };
-        for (partition, told) in partitions.iter() {
+        for (partition, told) in restored() {
             // Who lost a partition and has not heard of it may hold what was; it can commit nothing of it.
             let owner = topology.cluster.owner(&self.identity.group, *partition);
             if owner.as_ref() == Some(&self.identity.instance) {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use kpay_kafka::KafkaError;
 use kpay_kafka::admin::Admin;
 use kpay_kafka::config::Connection;
+use kpay_kafka::group;
 use kpay_streams::kafka::{Identity, KafkaLog};
 use kpay_streams::log::{Log, LogError};
 use kpay_streams::out::Topic;
@@ -113,19 +114,14 @@ impl Logs for KafkaLogs {
             instance: slot,
             fetch_ahead_kib: FETCH_AHEAD_KIB,
         };
-        KafkaLog::open(self.connection.clone(), &identity, self.topics.clone())
+        KafkaLog::open(&self.connection, &identity, self.topics.clone())
     }
 
     /// A static member keeps its partitions while it is away, which is as long as a pod takes to start. Where it is alone
     /// that is as well: nobody else could take them, and a group without members starts with a delay.
     fn leave(&self, workers: usize) -> Result<(), KafkaError> {
-        let admin = Admin::new(self.connection.clone(), LEAVE_TIMEOUT)?;
-        let is_other = |address: &String| *address != self.connection.client_id;
-        if !admin.members(&self.group)?.iter().any(is_other) {
-            return Ok(());
-        }
         let instances: Vec<String> = (0..workers).map(|worker| self.slot(worker)).collect();
-        admin.remove_members(&self.group, &instances)
+        group::leave(&self.connection, &self.group, &instances, LEAVE_TIMEOUT)
     }
 
     fn lookup(&self) -> anyhow::Result<Arc<dyn Lookup>> {

@@ -5,10 +5,11 @@ mod reader;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kpay_kafka::config::Connection;
 use kpay_kafka::ffi;
+use kpay_kafka::group::close;
 use kpay_kafka::transaction::{InputOffset, TransactionError, TransactionErrorKind, TransactionalProducer};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -29,6 +30,9 @@ use reader::RangeReader;
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long the committed offsets may take: a transaction that holds some has to end before.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two times that librdkafka is woken: half of a heartbeat's interval.
+const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Names under which one worker is known to the broker. All stay the same over restarts.
 #[derive(Debug, Clone)]
@@ -77,19 +81,19 @@ impl ConsumerContext for Rebalances {
 
 /// A worker's connection to Kafka.
 pub struct KafkaLog {
-    connection: Connection,
     topics: Vec<Topic>,
     consumer: BaseConsumer<Rebalances>,
     producer: TransactionalProducer,
-    reader: Option<RangeReader>,
+    reader: RangeReader,
     pending: Arc<Mutex<VecDeque<Rebalance>>>,
     closing: Arc<AtomicBool>,
+    woken: Instant,
 }
 
 impl KafkaLog {
     /// Joins the group of the stage as reader of the first of `topics`. Ends what a predecessor left open, which
     /// may take as long as the transaction time-out.
-    pub fn open(connection: Connection, identity: &Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
+    pub fn open(connection: &Connection, identity: &Identity, topics: Vec<Topic>) -> Result<Self, LogError> {
         let pending = Arc::new(Mutex::new(VecDeque::new()));
         let closing = Arc::new(AtomicBool::new(false));
         let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
@@ -101,7 +105,9 @@ impl KafkaLog {
             .map_err(unavailable("create consumer"))?;
         let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
         consumer.subscribe(&[input]).map_err(unavailable("subscribe"))?;
-        Ok(Self { connection, topics, consumer, producer, reader: None, pending, closing })
+        // It connects while the group decides, and stays: who takes a partition over keeps its payments waiting.
+        let reader = RangeReader::open(connection)?;
+        Ok(Self { topics, consumer, producer, reader, pending, closing, woken: Instant::now() })
     }
 
     fn input(&self) -> &str {
@@ -117,6 +123,10 @@ impl KafkaLog {
     }
 
     fn committed(&self, partitions: &[i32]) -> Result<Vec<Assigned>, LogError> {
+        // One member more than there are partitions has none, and there is nothing to ask.
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
         let committed = self
             .consumer
             .committed_offsets(self.list(partitions), OFFSETS_TIMEOUT)
@@ -138,18 +148,29 @@ impl KafkaLog {
         Ok(found)
     }
 
+    /// librdkafka looks after its group twice a second, whatever the interval of its heartbeats, unless it is asked for
+    /// something: others would wait as long for this member to hear that partitions are to move.
+    fn wake(&mut self) {
+        if self.woken.elapsed() >= WAKE_INTERVAL {
+            self.woken = Instant::now();
+            drop(self.consumer.subscription()); // the answer is known
+        }
+    }
+
+    /// librdkafka joins a group once a second at most, unless it has learned of topics in between. A partition that moves from
+    /// one member to another takes two rounds of joining, and its records would wait for the second of them.
+    fn may_join_again(&self) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(self.input()), CALL_TIMEOUT) {
+            debug!(%error, "the next rebalance may take a second longer");
+        }
+    }
+
     /// Answers the oldest rebalance that the callback noted.
     fn next_rebalance(&mut self) -> Result<Option<Polled>, LogError> {
         let Some(rebalance) = self.pending.lock().pop_front() else { return Ok(None) };
         match rebalance {
             Rebalance::Assign(list) => {
-                let partitions = partitions_of(&list);
-                // None are given to one member more than there are partitions.
-                if partitions.is_empty() {
-                    self.consumer.incremental_assign(&list).map_err(unavailable("assign"))?;
-                    return Ok(Some(Polled::Assigned(Vec::new())));
-                }
-                let assigned = self.committed(&partitions)?;
+                let assigned = self.committed(&partitions_of(&list))?;
                 let mut from = TopicPartitionList::with_capacity(assigned.len());
                 for a in &assigned {
                     from.add_partition_offset(self.input(), a.partition, At::Offset(a.offset))
@@ -157,6 +178,7 @@ impl KafkaLog {
                 }
                 self.consumer.incremental_assign(&from).map_err(unavailable("assign"))?;
                 self.consumer.pause(&from).map_err(unavailable("pause"))?;
+                self.may_join_again();
                 Ok(Some(Polled::Assigned(assigned)))
             }
             Rebalance::Revoke { list, lost } => {
@@ -175,6 +197,7 @@ impl Drop for KafkaLog {
                 drop(self.consumer.incremental_unassign(&list));
             }
         }
+        close(&self.consumer);
     }
 }
 
@@ -239,14 +262,8 @@ impl Reader for KafkaLog {
         until: Until,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<(), LogError> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => RangeReader::open(&self.connection)?,
-        };
         let name = self.topics.get(topic.0).map(|t| t.name.as_str()).unwrap_or_default();
-        let result = reader.read(name, partition, from, until, each);
-        self.reader = Some(reader);
-        result
+        self.reader.read(name, partition, from, until, each)
     }
 
     fn now_ms(&self) -> i64 {
@@ -261,6 +278,7 @@ impl Log for KafkaLog {
         max: usize,
         each: &mut dyn FnMut(&Record<'_>),
     ) -> Result<Polled, LogError> {
+        self.wake();
         if let Some(rebalance) = self.next_rebalance()? {
             return Ok(rebalance);
         }
@@ -293,8 +311,6 @@ impl Log for KafkaLog {
             }
         }
         if count > 0 {
-            // Restored and running: the next assignment opens its own.
-            self.reader = None;
             return Ok(Polled::Records(count));
         }
         Ok(self.next_rebalance()?.unwrap_or(Polled::Nothing))
@@ -312,16 +328,14 @@ impl Log for KafkaLog {
     }
 
     fn commit(&mut self, offsets: &[Offset]) -> Result<(), LogError> {
-        // Without a generation the group would take the offsets of anybody.
-        let group = ffi::group_member(self.consumer.client()).filter(|member| member.generation >= 0);
-        let group = group.ok_or_else(|| LogError::Abort("not a member of the group".into()))?;
         let offsets: Vec<InputOffset<'_>> = offsets
             .iter()
             .map(|o| InputOffset { partition: o.partition, next: o.next, metadata: &o.metadata })
             .collect();
-        let Self { producer, topics, .. } = self;
+        let Self { producer, topics, consumer, .. } = self;
+        let member = || ffi::group_member(consumer.client());
         let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
-        Ok(producer.commit(&group, input, &offsets)?)
+        Ok(producer.commit(member, input, &offsets)?)
     }
 
     fn abort(&mut self) -> Result<(), LogError> {

@@ -1,6 +1,6 @@
 //! The worker loop: poll → process → commit → fold. One OS thread drives one worker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::control::{Gate, GateState, Report};
-use crate::log::{Log, LogError, Offset, Polled};
+use crate::log::{Assigned, Log, LogError, Offset, Polled};
 use crate::out::{Out, Taken, Topic, TopicIndex};
 use crate::record::{NOT_WRITTEN, NoHeaders, Record};
 use crate::stage::Stage;
@@ -132,6 +132,8 @@ pub struct Worker<L, S> {
     /// The rate allows nothing for so long that the partitions are paused.
     resting: bool,
     report: Arc<Report>,
+    /// Ours, and not restored yet.
+    restoring: VecDeque<Assigned>,
     owned: BTreeMap<i32, Owned>,
     transaction: Option<Transaction>,
     acked: Option<GateState>,
@@ -160,6 +162,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
             slow_start: None,
             resting: false,
             report,
+            restoring: VecDeque::new(),
             owned: BTreeMap::new(),
             transaction: None,
             acked: None,
@@ -201,6 +204,7 @@ impl<L: Log, S: Stage> Worker<L, S> {
 
     fn turn(&mut self) -> Result<Step, LogError> {
         self.follow_gate()?;
+        self.restore_next()?;
         let (wait, max) = self.pace()?;
         match self.poll(wait, max)? {
             Polled::Records(_) => {
@@ -213,7 +217,10 @@ impl<L: Log, S: Stage> Worker<L, S> {
             // Nothing more is waiting: whoever waits for these outputs gets them now.
             Polled::Nothing if self.transaction.is_some() => self.commit().map(|()| Step::Progressed),
             Polled::Nothing => Ok(Step::Idle),
-            Polled::Assigned(partitions) => self.assign(partitions).map(|()| Step::Progressed),
+            Polled::Assigned(partitions) => {
+                self.assign(partitions);
+                Ok(Step::Progressed)
+            }
             Polled::Revoked { partitions, lost } => self.revoke(&partitions, lost).map(|()| Step::Progressed),
         }
     }
@@ -246,6 +253,9 @@ impl<L: Log, S: Stage> Worker<L, S> {
     }
 
     fn wait(&self) -> Duration {
+        if !self.restoring.is_empty() {
+            return Duration::ZERO;
+        }
         let Some(transaction) = &self.transaction else {
             return Duration::from_millis(self.settings.idle_wait_ms);
         };

@@ -21,6 +21,10 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    pub(crate) fn again(error: ResponseError) -> Self {
+        Self::Again(format!("{error:?}"))
+    }
+
     pub(crate) fn refused(call: &'static str, error: ResponseError) -> Self {
         let kind = match error {
             // Whether somebody else has our id, or only our transaction was too old, says the abort.

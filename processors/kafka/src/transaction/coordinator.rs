@@ -1,5 +1,7 @@
 //! What a transaction says to its coordinators: who we are, how far we have read, and that it is over.
 
+use std::time::Instant;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -11,8 +13,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::attempt::{Trouble, again, fenced, persist};
 use super::{
-    CALL_TIME, END_TIME, InputOffset, Slot, TRANSACTION_TIMEOUT_MS, TransactionError, TransactionErrorKind,
-    TransactionalProducer,
+    CALL_TIME, END_TIME, InputOffset, REJOIN_TIME, Slot, TRANSACTION_TIMEOUT_MS, TransactionError,
+    TransactionErrorKind, TransactionalProducer,
 };
 use crate::batch::Sequence;
 use crate::cluster::{Coordinates, Node};
@@ -21,6 +23,8 @@ use crate::ffi::GroupMember;
 const INIT_PRODUCER_ID: i16 = 5;
 const TXN_OFFSET_COMMIT: i16 = 5;
 const END_TXN: i16 = 5;
+/// The call that makes offsets part of a transaction.
+const COMMIT_OFFSETS: &str = "commit offsets";
 
 impl TransactionalProducer {
     pub(super) fn slot(&self) -> &Slot {
@@ -79,18 +83,38 @@ impl TransactionalProducer {
         if error != ResponseError::ConcurrentTransactions {
             self.slot_at(turn).coordinator = None;
         }
-        Trouble::Again(format!("{error:?}"))
+        Trouble::again(error)
     }
 
     /// Makes the offsets part of the transaction.
     pub(super) fn add_offsets(
         &mut self,
-        group: &GroupMember,
+        member: impl Fn() -> Option<GroupMember>,
         input: &str,
         offsets: &[InputOffset<'_>],
     ) -> Result<(), TransactionError> {
-        let request = self.offsets_request(group, input, offsets);
-        persist("commit offsets", CALL_TIME, TransactionErrorKind::Abort, || self.try_offsets(&request))
+        let mut refused: Option<(i32, Instant)> = None;
+        persist(COMMIT_OFFSETS, CALL_TIME, TransactionErrorKind::Abort, || {
+            // Without a generation the group would take the offsets of anybody.
+            let group = member().filter(|group| group.generation >= 0);
+            let group =
+                group.ok_or_else(|| Trouble::refused(COMMIT_OFFSETS, ResponseError::UnknownMemberId))?;
+            if let Some((_, since)) = refused.filter(|(generation, _)| *generation == group.generation) {
+                let late = since.elapsed() >= REJOIN_TIME;
+                let error = ResponseError::IllegalGeneration;
+                return Err(if late {
+                    Trouble::refused(COMMIT_OFFSETS, error)
+                } else {
+                    Trouble::again(error)
+                });
+            }
+            let request = self.offsets_request(&group, input, offsets);
+            if self.try_offsets(&request)? {
+                return Ok(());
+            }
+            refused = Some((group.generation, Instant::now()));
+            Err(Trouble::again(ResponseError::IllegalGeneration))
+        })
     }
 
     fn offsets_request(
@@ -121,25 +145,31 @@ impl TransactionalProducer {
             .with_topics(vec![topic])
     }
 
-    fn try_offsets(&mut self, request: &TxnOffsetCommitRequest) -> Result<(), Trouble> {
-        const CALL: &str = "commit offsets";
+    /// False when the group has another generation.
+    fn try_offsets(&mut self, request: &TxnOffsetCommitRequest) -> Result<bool, Trouble> {
         let node = match self.group_coordinator {
             Some(node) => node,
             None => self.cluster.coordinator(Coordinates::Group, &request.group_id.0)?,
         };
         self.group_coordinator = None;
-        let answer = self.cluster.call(node, CALL, TXN_OFFSET_COMMIT, request)?;
+        let answer = self.cluster.call(node, COMMIT_OFFSETS, TXN_OFFSET_COMMIT, request)?;
         let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
         let answered: usize = answer.topics.iter().map(|topic| topic.partitions.len()).sum();
         let asked: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
         match partitions.find_map(|p| ResponseError::try_from_code(p.error_code)) {
-            None if answered != asked => Err(Trouble::refused(CALL, ResponseError::UnknownServerError)),
+            None if answered != asked => {
+                Err(Trouble::refused(COMMIT_OFFSETS, ResponseError::UnknownServerError))
+            }
             None => {
                 self.group_coordinator = Some(node);
-                Ok(())
+                Ok(true)
             }
-            Some(error) if again(error) => Err(Trouble::Again(format!("{error:?}"))),
-            Some(error) => Err(Trouble::refused(CALL, error)),
+            Some(ResponseError::IllegalGeneration) => {
+                self.group_coordinator = Some(node);
+                Ok(false)
+            }
+            Some(error) if again(error) => Err(Trouble::again(error)),
+            Some(error) => Err(Trouble::refused(COMMIT_OFFSETS, error)),
         }
     }
 

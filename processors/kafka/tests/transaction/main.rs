@@ -5,6 +5,8 @@
 
 mod peer;
 
+use std::cell::Cell;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::ApiKey;
 use kpay_kafka::config::Connection;
@@ -34,8 +36,18 @@ fn append(producer: &mut TransactionalProducer, partitions: &[i32]) {
 }
 
 fn commit(producer: &mut TransactionalProducer) -> Result<(), TransactionError> {
-    let group = GroupMember { group: "group".into(), generation: 1, member: "member".into(), instance: None };
-    producer.commit(&group, "in", &[InputOffset { partition: 0, next: 5, metadata: "" }])
+    commit_as(producer, || Some(member(1)))
+}
+
+fn commit_as(
+    producer: &mut TransactionalProducer,
+    member: impl Fn() -> Option<GroupMember>,
+) -> Result<(), TransactionError> {
+    producer.commit(member, "in", &[InputOffset { partition: 0, next: 5, metadata: "" }])
+}
+
+fn member(generation: i32) -> GroupMember {
+    GroupMember { group: "group".into(), generation, member: "member".into(), instance: None }
 }
 
 fn end(epoch: i16) -> Asked {
@@ -79,8 +91,7 @@ fn a_batch_that_is_full_is_sent_before_the_commit_and_the_next_one_counts_on() {
 #[test]
 fn nothing_appended_and_nothing_read_is_no_transaction() {
     let (peer, mut producer) = opened();
-    let group = GroupMember { group: "g".into(), generation: 1, member: "m".into(), instance: None };
-    producer.commit(&group, "in", &[]).unwrap();
+    producer.commit(|| None, "in", &[]).unwrap();
     producer.abort().unwrap();
     assert_eq!(peer.asked(), []);
 }
@@ -140,12 +151,36 @@ fn a_group_that_has_moved_on_asks_for_an_abort_and_the_other_id_goes_on() {
     peer.fault(ApiKey::TxnOffsetCommit, Fault::Refuse(ResponseError::IllegalGeneration));
     append(&mut producer, &[0]);
     assert_eq!(commit(&mut producer).unwrap_err().kind, TransactionErrorKind::Abort);
-    peer.asked();
+    let offsets = |asked: &&Asked| matches!(asked, Asked::Offsets { .. });
+    assert_eq!(peer.asked().iter().filter(offsets).count(), 1, "not again as the member that was refused");
     producer.abort().unwrap();
     assert_eq!(peer.asked(), [Asked::End { epoch: 1, committed: false }]);
     append(&mut producer, &[0]);
     commit(&mut producer).unwrap();
     assert_eq!(peer.asked()[0], Asked::Produce(vec![(0, 2, 0)]));
+}
+
+#[test]
+fn a_group_that_we_have_moved_on_with_takes_the_offsets() {
+    let (peer, mut producer) = opened();
+    peer.fault(ApiKey::TxnOffsetCommit, Fault::Refuse(ResponseError::IllegalGeneration));
+    append(&mut producer, &[0]);
+    // Our consumer hears of the new generation a moment after the coordinator has it.
+    let asked = Cell::new(0);
+    let joining = || Some(member(if asked.replace(asked.get() + 1) < 3 { 1 } else { 2 }));
+    commit_as(&mut producer, joining).unwrap();
+    assert_eq!(peer.asked()[2..], [Asked::Offsets { epoch: 1 }, Asked::Offsets { epoch: 1 }, end(1)]);
+}
+
+#[test]
+fn who_is_no_member_commits_no_offsets() {
+    let (peer, mut producer) = opened();
+    append(&mut producer, &[0]);
+    for member in [None, Some(member(-1))] {
+        let refused = commit_as(&mut producer, || member.clone()).unwrap_err();
+        assert_eq!(refused.kind, TransactionErrorKind::Abort);
+    }
+    assert!(!peer.asked().contains(&Asked::Offsets { epoch: 1 }));
 }
 
 #[test]

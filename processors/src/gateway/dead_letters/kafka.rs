@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use kpay_kafka::KafkaError;
 use kpay_kafka::admin::watermarks;
 use kpay_kafka::config::{Connection, Isolation};
-use kpay_kafka::ffi::GroupMember;
 use kpay_kafka::quiet::Quiet;
 use kpay_kafka::transaction::{TransactionErrorKind, TransactionalProducer};
 use kpay_streams::clock::now_ms;
@@ -213,9 +212,7 @@ impl KafkaReplayer {
             self.0.append(place, partition, now_ms(), &key, Some(&value), &headers)?;
         }
         // Nothing is read in a group.
-        let nobody =
-            GroupMember { group: String::new(), generation: -1, member: String::new(), instance: None };
-        Ok(self.0.commit(&nobody, "", &[])?)
+        Ok(self.0.commit(|| None, "", &[])?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use kpay_kafka::admin::watermarks;
 use kpay_kafka::config::{Connection, Isolation};
+use kpay_kafka::group::close;
 use kpay_kafka::quiet::Quiet;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as Rd;
@@ -25,6 +26,13 @@ const STABLE_POLL: Duration = Duration::from_millis(20);
 pub(crate) struct RangeReader {
     committed: BaseConsumer<Quiet>,
     uncommitted: BaseConsumer<Quiet>,
+}
+
+impl Drop for RangeReader {
+    fn drop(&mut self) {
+        close(&self.committed);
+        close(&self.uncommitted);
+    }
 }
 
 impl RangeReader {

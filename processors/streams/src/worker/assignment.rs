@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use tracing::debug;
+use tracing::info;
 
 use super::slow_start::SlowStart;
 use super::{Owned, Worker};
@@ -11,10 +11,7 @@ use crate::log::{Assigned, Log, LogError};
 use crate::stage::Stage;
 
 impl<L: Log, S: Stage> Worker<L, S> {
-    pub(super) fn assign(&mut self, partitions: Vec<Assigned>) -> Result<(), LogError> {
-        // What is open belongs to the generation before; restoring may take longer than a transaction lives. Whether
-        // or not it can be committed, the new partitions are not told of again.
-        self.settle()?;
+    pub(super) fn assign(&mut self, partitions: Vec<Assigned>) {
         {
             let mut reports = self.report.partitions.lock();
             for assigned in &partitions {
@@ -23,13 +20,25 @@ impl<L: Log, S: Stage> Worker<L, S> {
                 reports.insert(assigned.partition, report);
             }
         }
-        for Assigned { partition, offset, metadata } in partitions {
-            self.stage.restore(partition, offset, &metadata, &mut self.log)?;
-            debug!(partition, offset, "restored");
-            self.report.alive_ms.store(self.log.now_ms(), Ordering::Relaxed);
-            self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
-        }
+        self.restoring.extend(partitions);
         self.report.joined.store(true, Ordering::Release);
+    }
+
+    /// Restores the next of the partitions that wait for it, and opens it: those that are restored go on between two that
+    /// are not.
+    pub(super) fn restore_next(&mut self) -> Result<(), LogError> {
+        let Some(Assigned { partition, offset, metadata }) = self.restoring.front().cloned() else {
+            return Ok(());
+        };
+        // A transaction of ours would be waited for, and restoring may take longer than it lives.
+        self.settle()?;
+        let began_ms = self.log.now_ms();
+        self.stage.restore(partition, offset, &metadata, &mut self.log)?;
+        let now_ms = self.log.now_ms();
+        info!(partition, offset, took_ms = now_ms.saturating_sub(began_ms), "partition restored");
+        self.report.alive_ms.store(now_ms, Ordering::Relaxed);
+        self.restoring.pop_front();
+        self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
         self.open_or_close()
     }
 
@@ -41,6 +50,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
             Err(LogError::Unknown(_)) => self.find_out()?,
             Err(other) => return Err(other),
         }
+        info!(?partitions, lost, "partitions given up");
+        self.restoring.retain(|assigned| !partitions.contains(&assigned.partition));
         for partition in partitions {
             self.stage.revoke(*partition);
             self.owned.remove(partition);
