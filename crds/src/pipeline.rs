@@ -41,6 +41,7 @@ use crate::upgrade::Upgrade;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "HeldBy", type_ = "string", json_path = ".spec.pauses[*].holder", description = "The first of those that hold it paused", priority = 1),
     printcolumn(name = "Upgrade", type_ = "string", json_path = ".status.upgrade.state", description = "How the last change of the pods stands", priority = 1),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.epoch", description = "Grows with every change of phase", priority = 1),
     printcolumn(name = "Today", type_ = "integer", json_path = ".status.confirmedToday.count", description = "Payments finished today (UTC)", priority = 1),

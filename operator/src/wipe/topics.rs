@@ -103,13 +103,13 @@ impl Wipe<'_> {
             let has = |actual: &BTreeMap<_, kpay_control::topics::TopicState>, topic: &String| {
                 actual.get(topic).map_or(0, |state| state.partitions)
             };
-            let actual = broker.topics(&names)?;
+            let mut actual = broker.topics(&names)?;
             if let Some((topic, desired)) = &ledger
                 && has(&actual, topic) < desired.partitions
             {
                 broker.create_partitions(topic, desired.partitions)?;
+                actual = broker.topics(&names)?;
             }
-            let actual = broker.topics(&names)?;
             let made = |(topic, desired): &(String, DesiredTopic)| has(&actual, topic) == desired.partitions;
             let grown = |(topic, desired): &(String, DesiredTopic)| has(&actual, topic) >= desired.partitions;
             if !derived.iter().all(made) || !ledger.iter().all(grown) {
