@@ -219,27 +219,22 @@ impl Flow {
 
     /// Waits until a process says that it is ready, whatever it owns.
     pub fn wait_answers_ready(&self, number: usize) -> anyhow::Result<()> {
-        let pod = self.pods.get(number).context("no such pod")?;
-        let deadline = Instant::now() + READY_WITHIN;
-        while !self.answers_ready(pod) {
-            ensure!(Instant::now() < deadline, "{} did not become ready:\n{}", pod.name, self.log_tails());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        self.wait_for(self.pods.get(number).context("no such pod")?, Self::answers_ready)
     }
 
     /// Waits until every started process says that it is ready and the partitions of its stage are all owned.
     pub fn wait_ready(&self) -> anyhow::Result<()> {
+        self.pods
+            .iter()
+            .filter(|pod| pod.process.is_some())
+            .try_for_each(|pod| self.wait_for(pod, Self::is_ready))
+    }
+
+    fn wait_for(&self, pod: &Pod, ready: impl Fn(&Self, &Pod) -> bool) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
-        for pod in self.pods.iter().filter(|p| p.process.is_some()) {
-            while !self.is_ready(pod) {
-                if Instant::now() > deadline {
-                    let log = self.logs.join(format!("{}.log", pod.name));
-                    let text = std::fs::read_to_string(&log).unwrap_or_default();
-                    bail!("{} did not become ready; {}:\n{text}", pod.name, log.display());
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+        while !ready(self, pod) {
+            ensure!(Instant::now() < deadline, "{} did not become ready:\n{}", pod.name, self.log_tails());
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ struct State {
     taken: usize,
     /// Of those that share.
     waiting: usize,
+    /// Of these, those that go before the others.
+    long_waiting: usize,
 }
 
 /// Held by a test while it runs; tells at its end how long that took, which no output of a captured test does.
@@ -30,17 +32,35 @@ pub struct Turn {
 impl Turns {
     /// So many at once.
     pub const fn new(at_once: usize) -> Self {
-        Self { at_once, state: Mutex::new(State { taken: 0, waiting: 0 }), changed: Condvar::new() }
+        Self {
+            at_once,
+            state: Mutex::new(State { taken: 0, waiting: 0, long_waiting: 0 }),
+            changed: Condvar::new(),
+        }
     }
 
-    /// Waits until there is room.
+    /// Waits until there is room, and no long one waits for it.
     pub fn shared(&'static self) -> Turn {
+        self.take(0)
+    }
+
+    /// Waits until there is room, before all others: for one of the longest, which would run on by itself at the end.
+    pub fn long(&'static self) -> Turn {
+        self.take(1)
+    }
+
+    fn take(&'static self, long: usize) -> Turn {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting += 1;
-        let full = |state: &mut State| state.taken >= self.at_once;
-        state = self.changed.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
+        state.long_waiting += long;
+        let wait = |state: &mut State| state.taken >= self.at_once || (long == 0 && state.long_waiting > 0);
+        state = self.changed.wait_while(state, wait).unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
+        state.long_waiting -= long;
         state.taken += 1;
+        drop(state);
+        // Those that let it go first.
+        self.changed.notify_all();
         Turn { of: self, taken: 1, since: Instant::now() }
     }
 

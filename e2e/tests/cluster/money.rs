@@ -4,7 +4,7 @@ use kpay_e2e::load;
 use kpay_e2e::rest::{Rest, as_json};
 
 use crate::pods::kill;
-use crate::world::{World, turn};
+use crate::world::{World, long_turn, turn};
 
 const ACCOUNTS: u64 = 200;
 const SENDERS: u64 = 4;
@@ -79,7 +79,7 @@ fn twenty_thousand_payments_by_rest_and_topic_with_copies_move_the_money_once() 
 fn account_pods_killed_twenty_times_neither_lose_nor_double_a_payment() -> anyhow::Result<()> {
     const SEED: u64 = 11;
     const EACH: u64 = 400;
-    let _turn = turn();
+    let _turn = long_turn();
     let mut world = World::start("kills", ACCOUNTS)?;
     for round in 0..20 {
         send(&mut world, "k", round * EACH..(round + 1) * EACH)?;

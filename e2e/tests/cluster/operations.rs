@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::plugin::Plugin;
-use crate::world::{NAME, World, turn};
+use crate::world::{NAME, World, long_turn, turn};
 
 pub(crate) fn operations(world: &World) -> Api<PipelineOperation> {
     Api::namespaced(world.cluster.client.clone(), &world.namespace)
@@ -94,7 +94,7 @@ fn dead_letters_are_replayed_by_an_operation_once_and_only_those_it_names() -> a
 
 #[test]
 fn a_restart_replaces_every_pod_once_and_loses_nothing() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = long_turn();
     let quick = json!({"upgrade": {"verify": "1s", "inconclusiveAfter": "1s"}});
     let mut world = World::start_with("restart", 10, &quick)?;
     let before = world.incarnations()?;

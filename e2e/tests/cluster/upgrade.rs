@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::live::while_payments_flow;
 use crate::plugin::Plugin;
-use crate::world::{World, turn};
+use crate::world::{World, long_turn};
 
 const ACCOUNTS: u64 = 20;
 
@@ -50,7 +50,7 @@ fn images(world: &World) -> anyhow::Result<Vec<String>> {
 
 #[test]
 fn releases_go_through_or_are_taken_back_under_load_without_a_loss() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = long_turn();
     // Another test has the machine as well: what is slow must be slower than what that does.
     let spec = json!({
         "upgrade": {"verify": "13s", "maxLatency": 400}, "processors": {"account": {"replicas": 1}},
@@ -96,7 +96,7 @@ fn taken_back(world: &World, fault: &str, step: &str, gate: &str) -> anyhow::Res
 
 #[test]
 fn a_release_that_rejects_all_and_one_that_fills_the_dead_letters_are_taken_back() -> anyhow::Result<()> {
-    let _turn = turn();
+    let _turn = long_turn();
     let spec = json!({
         "image": release("none")["image"], "upgrade": {"verify": "13s", "maxLatency": 400}, "processors": {"account": {"replicas": 1}},
     });

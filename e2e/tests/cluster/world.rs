@@ -37,6 +37,11 @@ pub(crate) fn turn() -> Turn {
     TURNS.shared()
 }
 
+/// The same for one of the longest tests: they begin first.
+pub(crate) fn long_turn() -> Turn {
+    TURNS.long()
+}
+
 /// Waits for all tests that may share the machine.
 pub(crate) fn alone() -> Turn {
     TURNS.alone()

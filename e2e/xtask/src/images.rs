@@ -128,13 +128,12 @@ pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path) -> Re
 }
 
 /// Releases of the pipeline's image to upgrade to, by their faults: `<repository>:<fault>`, all in one archive.
-pub(crate) fn variants(instance: &Instance, faults: &[&str]) -> Result<Image> {
-    let kpay = target(instance)?.join("release").join(PIPELINE.binary);
+pub(crate) fn variants(instance: &Instance, binaries: &Path, faults: &[&str]) -> Result<Image> {
     let layer = instance.cache.join("images/work/variants");
     tools::remove_dir(&layer)?;
     let stripped = layer.join("usr/local/bin").join(PIPELINE.binary);
     fs::create_dir_all(stripped.parent().context("a binary lies in a folder")?)?;
-    process::output(Command::new("strip").arg("-o").arg(&stripped).arg(kpay))?;
+    process::output(Command::new("strip").arg("-o").arg(&stripped).arg(binaries.join(PIPELINE.binary)))?;
     rootfs(&stripped, &layer)?;
     let archive = instance.cache.join("images/variants.tar");
     let (repository, tag) =

@@ -7,7 +7,7 @@ mod fuzz;
 mod page;
 mod release;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -133,7 +133,12 @@ pub(crate) fn program(instance: &Instance, name: &str) -> Result<PathBuf> {
     cargo.current_dir(&instance.repo);
     cargo.args(["build", "--locked", "--workspace", "--bin", name, "--test", "local"]);
     process::run(&mut cargo)?;
-    Ok(images::target(instance)?.join("debug").join(name))
+    Ok(profile(instance)?.join(name))
+}
+
+/// Where cargo puts what the tests are built with.
+fn profile(instance: &Instance) -> Result<PathBuf> {
+    Ok(images::target(instance)?.join("debug"))
 }
 
 fn fmt(context: &Context) -> Result<String> {
@@ -220,7 +225,8 @@ fn on_fresh_cluster<T>(
 }
 
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
-    let (images, target) = deployed(instance, &["none", "crash", "slow", "reject", "letters"])?;
+    let binaries = binaries_of_tests(instance)?;
+    let (images, target) = deployed(instance, &binaries, &["none", "crash", "slow", "reject", "letters"])?;
     steps::step("helm test", || release::test(instance, &target))?;
     guarded()?;
     compile_cluster_tests(context.instance)?;
@@ -234,11 +240,20 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     Ok(proven)
 }
 
-/// A cluster with the operator, and with these releases to upgrade to.
-fn deployed(instance: &Instance, variants: &[&str]) -> Result<([images::Image; 2], Target)> {
+/// The folder of both binaries as the other tiers have built them: the cluster's tests ask what is done, the benchmarks how fast,
+/// and a release build would be most of the time until they begin.
+fn binaries_of_tests(instance: &Instance) -> Result<PathBuf> {
+    for recipe in [images::PIPELINE, images::OPERATOR] {
+        program(instance, recipe.binary)?;
+    }
+    profile(instance)
+}
+
+/// A cluster with the operator, and with these releases to upgrade to, from these binaries.
+fn deployed(instance: &Instance, binaries: &Path, variants: &[&str]) -> Result<([images::Image; 2], Target)> {
     up::host_cluster(instance)?;
-    let images = up::host_images(instance, None)?;
-    up::host_variants(instance, variants)?;
+    let images = up::host_images(instance, binaries)?;
+    up::host_variants(instance, binaries, variants)?;
     let target = Target::inside(instance);
     steps::step("helm", || deploy::operator(instance, &target, &images, "Never"))?;
     Ok((images, target))

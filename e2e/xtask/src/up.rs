@@ -39,7 +39,8 @@ pub(crate) fn up(instance: &Instance, args: &UpArgs) -> Result<()> {
     );
     host_cluster(instance)?;
     if !args.no_deploy {
-        let images = host_images(instance, args.binaries.as_deref())?;
+        let binaries = images::built_or_given(instance, args.binaries.as_deref())?;
+        let images = host_images(instance, &binaries)?;
         deploy::deploy(instance, &Target::inside(instance), &images, "Never")?;
     }
     forwarder(instance)?;
@@ -90,13 +91,12 @@ fn still_up(instance: &Instance) -> Result<String> {
     }
 }
 
-/// Both binaries as images in the cluster's containerd: the operator's, then the pipeline's.
-pub(crate) fn host_images(instance: &Instance, binaries: Option<&Path>) -> Result<[Image; 2]> {
-    let folder = images::built_or_given(instance, binaries)?;
+/// Both of these binaries as images in the cluster's containerd: the operator's, then the pipeline's.
+pub(crate) fn host_images(instance: &Instance, binaries: &Path) -> Result<[Image; 2]> {
     let mut built = None;
     step("images", || {
         let images =
-            [images::build(instance, &OPERATOR, &folder)?, images::build(instance, &PIPELINE, &folder)?];
+            [images::build(instance, &OPERATOR, binaries)?, images::build(instance, &PIPELINE, binaries)?];
         let mut new = 0_usize;
         for image in &images {
             new = new.saturating_add(usize::from(import(instance, image)?));
@@ -107,10 +107,10 @@ pub(crate) fn host_images(instance: &Instance, binaries: Option<&Path>) -> Resul
     built.context("no images")
 }
 
-/// Puts releases to upgrade to into the cluster's containerd.
-pub(crate) fn host_variants(instance: &Instance, faults: &[&str]) -> Result<()> {
+/// Puts releases of the pipeline's binary to upgrade to into the cluster's containerd.
+pub(crate) fn host_variants(instance: &Instance, binaries: &Path, faults: &[&str]) -> Result<()> {
     step("variants", || {
-        import(instance, &images::variants(instance, faults)?)?;
+        import(instance, &images::variants(instance, binaries, faults)?)?;
         Ok(faults.join(", "))
     })
 }

@@ -51,7 +51,8 @@ fn upgrade(instance: &Instance, args: &Upgrade) -> Result<()> {
     // Relative to where it was asked for.
     let json = args.json.as_deref().map(std::path::absolute).transpose()?;
     on_fresh_cluster(instance, false, |cluster| {
-        let (images, _) = deployed(cluster, &["none"])?;
+        let binaries = images::built_or_given(cluster, None)?;
+        let (images, _) = deployed(cluster, &binaries, &["none"])?;
         compile_cluster_tests(cluster)?;
         let mut test = on_cluster_tests(cluster, &images);
         test.args(["--ignored", "--exact", "--nocapture", "benchmark::upgrade_under_load_and_back"]);
