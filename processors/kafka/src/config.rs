@@ -44,6 +44,7 @@ impl Connection {
             .set("fetch.error.backoff.ms", "20")
             // Offsets are asked for just after another member committed them: the first answer is often "not yet".
             .set("retry.backoff.ms", "20")
+            .set("retry.backoff.max.ms", "100")
             .set("queued.min.messages", "5000")
             .set("queued.max.messages.kbytes", queued_kbytes_max.to_string())
             // What one answer may bring, before it is decompressed: the queue's bound is only looked at in between.
