@@ -151,11 +151,12 @@ fn run(handles_own: bool) {
     }
     assert_eq!(ids.len(), 200);
     assert_eq!(sums, expected);
-    assert_eq!(
-        written,
-        if handles_own { 200 } else { 400 },
-        "a credit is written when it is not handled at once"
-    );
+    // A credit is written when it is not handled at once: every one, or those that came before their partition was restored.
+    if handles_own {
+        assert!((200..240).contains(&written), "{written}");
+    } else {
+        assert_eq!(written, 400);
+    }
 }
 
 #[test]
