@@ -32,7 +32,11 @@ fi
 # The daemons have a group beside that of the pods, and half its weight, as on a node that systemd set up: each of their threads
 # would weigh as much as all pods together.
 mkdir -p "$SYSTEM_GROUP"
-if [ -f "$CPU/$INSTANCE/cpu.shares" ]; then echo 2048 > "$CPU/$INSTANCE/cpu.shares"; else echo 200 > "$CPU/$INSTANCE/cpu.weight"; fi
+if [ -f "$CPU/$INSTANCE/cpu.shares" ]; then
+  echo 2048 > "$CPU/$INSTANCE/cpu.shares"
+elif [ -f "$CPU/$INSTANCE/cpu.weight" ]; then
+  echo 200 > "$CPU/$INSTANCE/cpu.weight"
+fi
 
 # --- network: a bridge that also carries the node's address, and guards
 ip netns add "$INSTANCE"

@@ -13,7 +13,7 @@ use rdkafka_sys as sys;
 use crate::error::KafkaError;
 
 /// A consumer as its group knows it: what a transaction's offsets are checked by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupMember {
     /// The group.
     pub group: String,

@@ -167,7 +167,8 @@ impl TransactionalProducer {
 
     /// Commits what was appended together with the offsets of a group in its input topic. `member` says who we are in the
     /// group now, and is asked again where the group has another generation than we had: a member that has joined that one
-    /// still has what it had before, or has been told to give it up and not done so yet.
+    /// still has what it had before, or has been told to give it up and not done so yet. That it is the same member is for
+    /// `member` to see to.
     pub fn commit(
         &mut self,
         member: impl Fn() -> Option<GroupMember>,

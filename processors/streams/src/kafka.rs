@@ -1,6 +1,8 @@
 //! The log that is Kafka: one group member and one transactional producer a worker. Only I/O.
 
+mod held;
 mod reader;
+mod rebalance;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,11 +14,10 @@ use kpay_kafka::ffi;
 use kpay_kafka::group::close;
 use kpay_kafka::transaction::{InputOffset, TransactionError, TransactionErrorKind, TransactionalProducer};
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as Rd;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as At, TopicPartitionList};
 use tracing::{debug, warn};
 
@@ -24,13 +25,16 @@ use crate::clock::now_ms;
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
 use crate::record::{Headers, Record};
+use held::Held;
 use reader::RangeReader;
+use rebalance::{Rebalance, Rebalances, partitions_of};
 
 /// How long one call of the consumer may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long an answer that only saves time may take.
+const HINT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the committed offsets may take: a transaction that holds some has to end before.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Between two times that librdkafka is woken: half of a heartbeat's interval.
 const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -47,38 +51,6 @@ pub struct Identity {
     pub fetch_ahead_kib: u32,
 }
 
-/// Takes rebalances note of in the callback and leaves them to the worker, which has a transaction to end first.
-struct Rebalances {
-    pending: Arc<Mutex<VecDeque<Rebalance>>>,
-    closing: Arc<AtomicBool>,
-}
-
-enum Rebalance {
-    Assign(TopicPartitionList),
-    Revoke { list: TopicPartitionList, lost: bool },
-}
-
-impl ClientContext for Rebalances {}
-
-impl ConsumerContext for Rebalances {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::Acquire) {
-            if !assign && let Err(error) = consumer.incremental_unassign(list) {
-                debug!(%error, "unassign while closing");
-            }
-            return;
-        }
-        let list = list.clone();
-        let rebalance = if assign {
-            Rebalance::Assign(list)
-        } else {
-            Rebalance::Revoke { list, lost: consumer.assignment_lost() }
-        };
-        self.pending.lock().push_back(rebalance);
-    }
-}
-
 /// A worker's connection to Kafka.
 pub struct KafkaLog {
     topics: Vec<Topic>,
@@ -88,6 +60,7 @@ pub struct KafkaLog {
     pending: Arc<Mutex<VecDeque<Rebalance>>>,
     closing: Arc<AtomicBool>,
     woken: Instant,
+    held: Held,
 }
 
 impl KafkaLog {
@@ -107,7 +80,16 @@ impl KafkaLog {
         consumer.subscribe(&[input]).map_err(unavailable("subscribe"))?;
         // It connects while the group decides, and stays: who takes a partition over keeps its payments waiting.
         let reader = RangeReader::open(connection)?;
-        Ok(Self { topics, consumer, producer, reader, pending, closing, woken: Instant::now() })
+        Ok(Self {
+            topics,
+            consumer,
+            producer,
+            reader,
+            pending,
+            closing,
+            woken: Instant::now(),
+            held: Held::default(),
+        })
     }
 
     fn input(&self) -> &str {
@@ -160,7 +142,7 @@ impl KafkaLog {
     /// librdkafka joins a group once a second at most, unless it has learned of topics in between. A partition that moves from
     /// one member to another takes two rounds of joining, and its records would wait for the second of them.
     fn may_join_again(&self) {
-        if let Err(error) = self.consumer.fetch_metadata(Some(self.input()), CALL_TIMEOUT) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(self.input()), HINT_TIMEOUT) {
             debug!(%error, "the next rebalance may take a second longer");
         }
     }
@@ -176,6 +158,8 @@ impl KafkaLog {
                     from.add_partition_offset(self.input(), a.partition, At::Offset(a.offset))
                         .map_err(unavailable("assign"))?;
                 }
+                let member = ffi::group_member(self.consumer.client()).unwrap_or_default().member;
+                self.held.give(assigned.iter().map(|a| a.partition), member);
                 self.consumer.incremental_assign(&from).map_err(unavailable("assign"))?;
                 self.consumer.pause(&from).map_err(unavailable("pause"))?;
                 self.may_join_again();
@@ -191,12 +175,7 @@ impl KafkaLog {
 impl Drop for KafkaLog {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Release);
-        for rebalance in self.pending.lock().drain(..) {
-            if let Rebalance::Revoke { list, .. } = rebalance {
-                // The consumer is closed next; an error here has no one left to tell.
-                drop(self.consumer.incremental_unassign(&list));
-            }
-        }
+        self.pending.lock().drain(..).for_each(|rebalance| rebalance.answer(&self.consumer));
         close(&self.consumer);
     }
 }
@@ -215,10 +194,6 @@ impl From<TransactionError> for LogError {
 
 fn unavailable(call: &'static str) -> impl FnOnce(Rd) -> LogError {
     move |error| LogError::Unavailable(format!("{call}: {error}"))
-}
-
-fn partitions_of(list: &TopicPartitionList) -> Vec<i32> {
-    list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect()
 }
 
 /// The headers of a message, read only when a stage asks.
@@ -332,8 +307,11 @@ impl Log for KafkaLog {
             .iter()
             .map(|o| InputOffset { partition: o.partition, next: o.next, metadata: &o.metadata })
             .collect();
-        let Self { producer, topics, consumer, .. } = self;
-        let member = || ffi::group_member(consumer.client());
+        let Self { producer, topics, consumer, held, .. } = self;
+        if ffi::group_member(consumer.client()).is_some_and(|now| held.is_of_another(&now)) {
+            return Err(LogError::Fenced("the group knows this member by another id than before".into()));
+        }
+        let member = || ffi::group_member(consumer.client()).filter(|now| !held.is_of_another(now));
         let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
         Ok(producer.commit(member, input, &offsets)?)
     }
@@ -373,6 +351,7 @@ impl Log for KafkaLog {
     }
 
     fn release(&mut self, partitions: &[i32]) -> Result<(), LogError> {
+        self.held.take(partitions);
         self.consumer.incremental_unassign(&self.list(partitions)).map_err(unavailable("unassign"))
     }
 }

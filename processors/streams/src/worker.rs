@@ -204,25 +204,33 @@ impl<L: Log, S: Stage> Worker<L, S> {
 
     fn turn(&mut self) -> Result<Step, LogError> {
         self.follow_gate()?;
-        self.restore_next()?;
         let (wait, max) = self.pace()?;
-        match self.poll(wait, max)? {
+        let progressed = match self.poll(wait, max)? {
             Polled::Records(_) => {
                 self.append()?;
                 if self.commit_is_due() {
                     self.commit()?;
                 }
-                Ok(Step::Progressed)
+                true
             }
             // Nothing more is waiting: whoever waits for these outputs gets them now.
-            Polled::Nothing if self.transaction.is_some() => self.commit().map(|()| Step::Progressed),
-            Polled::Nothing => Ok(Step::Idle),
+            Polled::Nothing if self.transaction.is_some() => {
+                self.commit()?;
+                true
+            }
+            Polled::Nothing => false,
+            // What is to be given up is not restored first.
             Polled::Assigned(partitions) => {
                 self.assign(partitions);
-                Ok(Step::Progressed)
+                return Ok(Step::Progressed);
             }
-            Polled::Revoked { partitions, lost } => self.revoke(&partitions, lost).map(|()| Step::Progressed),
-        }
+            Polled::Revoked { partitions, lost } => {
+                self.revoke(&partitions, lost)?;
+                return Ok(Step::Progressed);
+            }
+        };
+        let restored = self.restore_next()?;
+        Ok(if progressed || restored { Step::Progressed } else { Step::Idle })
     }
 
     /// How long to wait for how many records. None while the rate of the intake allows none; they stay in the log.

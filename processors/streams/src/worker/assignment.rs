@@ -25,10 +25,10 @@ impl<L: Log, S: Stage> Worker<L, S> {
     }
 
     /// Restores the next of the partitions that wait for it, and opens it: those that are restored go on between two that
-    /// are not.
-    pub(super) fn restore_next(&mut self) -> Result<(), LogError> {
+    /// are not. Whether there was one.
+    pub(super) fn restore_next(&mut self) -> Result<bool, LogError> {
         let Some(Assigned { partition, offset, metadata }) = self.restoring.front().cloned() else {
-            return Ok(());
+            return Ok(false);
         };
         // A transaction of ours would be waited for, and restoring may take longer than it lives.
         self.settle()?;
@@ -39,7 +39,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
         self.report.alive_ms.store(now_ms, Ordering::Relaxed);
         self.restoring.pop_front();
         self.owned.insert(partition, Owned { committed: offset, next: offset, reading: false });
-        self.open_or_close()
+        self.open_or_close()?;
+        Ok(true)
     }
 
     pub(super) fn revoke(&mut self, partitions: &[i32], lost: bool) -> Result<(), LogError> {

@@ -79,7 +79,7 @@ fn a_gate_that_is_closed_from_the_start_is_acknowledged_and_reads_nothing() {
 fn a_closing_gate_commits_what_is_open_and_only_then_acknowledges() {
     let mut s = setup(true);
     s.gate.set(1, true);
-    s.steps(4);
+    s.steps(5);
     assert_eq!((s.acked(), s.committed(), s.appended()), (1, 0, 3), "three records in an open transaction");
     assert!(s.report.open_transaction.load(Ordering::Acquire));
     s.gate.set(2, false);
