@@ -126,18 +126,16 @@ fn test_target(instance: &Instance, target: &str) -> Command {
     cargo(instance, &["test", "--locked", "--workspace", "--test", target])
 }
 
-/// Builds a program that tests start, which cargo does not know, and returns its path. A test target is named too, for
-/// the features of the tests.
+/// Builds a program that tests start, which cargo does not know, and returns its path.
 pub(crate) fn program(instance: &Instance, name: &str) -> Result<PathBuf> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(&instance.repo);
-    cargo.args(["build", "--locked", "--workspace", "--bin", name, "--test", "local"]);
-    process::run(&mut cargo)?;
-    Ok(profile(instance)?.join(name))
+    Ok(programs(instance, &[name])?.join(name))
 }
 
-/// Where cargo puts what the tests are built with.
-fn profile(instance: &Instance) -> Result<PathBuf> {
+/// Builds programs that tests start, and returns the folder that they are in. A test target is named too, for the features of
+/// the tests.
+fn programs(instance: &Instance, names: &[&str]) -> Result<PathBuf> {
+    let mut build = cargo(instance, &["build", "--locked", "--workspace", "--test", "local"]);
+    process::run(build.args(names.iter().flat_map(|name| ["--bin", name])))?;
     Ok(images::target(instance)?.join("debug"))
 }
 
@@ -225,7 +223,9 @@ fn on_fresh_cluster<T>(
 }
 
 fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
-    let binaries = binaries_of_tests(instance)?;
+    // As the other tiers have built them: the cluster's tests ask what is done, the benchmarks how fast, and a release build
+    // would be most of the time until they begin.
+    let binaries = programs(instance, &[images::PIPELINE.binary, images::OPERATOR.binary])?;
     let (images, target) = deployed(instance, &binaries, &["none", "crash", "slow", "reject", "letters"])?;
     steps::step("helm test", || release::test(instance, &target))?;
     guarded()?;
@@ -238,15 +238,6 @@ fn on_cluster(context: &Context, instance: &Instance) -> Result<String> {
     }
     guarded()?;
     Ok(proven)
-}
-
-/// The folder of both binaries as the other tiers have built them: the cluster's tests ask what is done, the benchmarks how fast,
-/// and a release build would be most of the time until they begin.
-fn binaries_of_tests(instance: &Instance) -> Result<PathBuf> {
-    for recipe in [images::PIPELINE, images::OPERATOR] {
-        program(instance, recipe.binary)?;
-    }
-    profile(instance)
 }
 
 /// A cluster with the operator, and with these releases to upgrade to, from these binaries.
