@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::control::{Gate, GateState, Report};
-use crate::log::{Assigned, Log, LogError, Offset, Polled};
+use crate::log::{Assigned, Log, LogError, Polled};
 use crate::out::{Out, Taken, Topic, TopicIndex};
 use crate::record::{NOT_WRITTEN, NoHeaders, Record};
 use crate::stage::Stage;
@@ -17,9 +17,11 @@ mod assignment;
 mod pace;
 mod recovery;
 mod slow_start;
+mod transaction;
 
 use pace::Pace;
 use slow_start::SlowStart;
+use transaction::Transaction;
 
 /// When a worker commits, and how long it waits.
 #[derive(Debug, Clone, Copy)]
@@ -67,12 +69,6 @@ struct Owned {
     next: i64,
     /// Whether the log delivers it.
     reading: bool,
-}
-
-#[derive(Debug)]
-struct Transaction {
-    began_ms: i64,
-    records: usize,
 }
 
 /// The first of a worker's topics is what it reads.
@@ -267,9 +263,8 @@ impl<L: Log, S: Stage> Worker<L, S> {
         let Some(transaction) = &self.transaction else {
             return Duration::from_millis(self.settings.idle_wait_ms);
         };
-        let age_ms = self.log.now_ms().saturating_sub(transaction.began_ms);
-        let left_ms =
-            self.settings.commit_linger_ms.saturating_sub(age_ms).min(self.settings.commit_linger_ms);
+        let linger_ms = self.settings.commit_linger_ms;
+        let left_ms = linger_ms.saturating_sub(transaction.age_ms(self.log.now_ms())).min(linger_ms);
         Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
     }
 
@@ -294,79 +289,9 @@ impl<L: Log, S: Stage> Worker<L, S> {
         self.pace.spend(read);
         // Without a new record there is no offset to commit, and nothing that the group would check us by.
         if processed > 0 {
-            let transaction = self.transaction.get_or_insert(Transaction { began_ms: -1, records: 0 });
-            transaction.records += processed;
+            self.transaction.get_or_insert_default().records += processed;
         }
         Ok(polled)
-    }
-
-    /// Opens the transaction when there is none yet, and appends what the stage gave out.
-    fn append(&mut self) -> Result<(), LogError> {
-        self.begin()?;
-        for record in self.out.iter() {
-            self.log.append(&record)?;
-        }
-        self.out.clear();
-        Ok(())
-    }
-
-    fn begin(&mut self) -> Result<(), LogError> {
-        if let Some(transaction) = self.transaction.as_mut().filter(|t| t.began_ms < 0) {
-            transaction.began_ms = self.log.now_ms();
-            self.report.open_transaction.store(true, Ordering::Release);
-            self.log.begin()?;
-        }
-        Ok(())
-    }
-
-    fn commit_is_due(&self) -> bool {
-        self.transaction.as_ref().is_some_and(|t| {
-            t.records >= self.settings.commit_records_max
-                || self.log.now_ms().saturating_sub(t.began_ms) >= self.settings.commit_interval_ms
-                || self.log.now_ms() < t.began_ms
-        })
-    }
-
-    fn commit(&mut self) -> Result<(), LogError> {
-        if self.transaction.is_none() {
-            return Ok(());
-        }
-        self.stage.before_commit(self.log.now_ms(), &mut self.out);
-        self.append()?;
-        let offsets: Vec<Offset> = self
-            .owned
-            .iter()
-            .filter(|(_, p)| p.next != p.committed)
-            .map(|(&partition, p)| Offset {
-                partition,
-                next: p.next,
-                metadata: self.stage.metadata(partition),
-            })
-            .collect();
-        self.log.commit(&offsets)?;
-        self.committed(offsets);
-        Ok(())
-    }
-
-    /// The open transaction is known to be committed.
-    fn committed(&mut self, offsets: Vec<Offset>) {
-        self.stage.commit();
-        if let Some(transaction) = self.transaction.take() {
-            let records = u64::try_from(transaction.records).unwrap_or(u64::MAX);
-            self.report.records.fetch_add(records, Ordering::Relaxed);
-        }
-        let mut reports = self.report.partitions.lock();
-        for offset in offsets {
-            if let Some(owned) = self.owned.get_mut(&offset.partition) {
-                owned.committed = offset.next;
-            }
-            if let Some(report) = reports.get_mut(&offset.partition) {
-                report.metadata = offset.metadata;
-            }
-        }
-        drop(reports);
-        self.report.commits.fetch_add(1, Ordering::Relaxed);
-        self.report.open_transaction.store(false, Ordering::Release);
     }
 }
 
