@@ -1,9 +1,11 @@
 //! The log that is Kafka: one group member and one transactional producer a worker. Only I/O.
 
 mod held;
+mod message;
 mod reader;
 mod rebalance;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,6 @@ use kpay_kafka::transaction::{InputOffset, TransactionError, TransactionErrorKin
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as Rd;
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset as At, TopicPartitionList};
 use tracing::{debug, warn};
@@ -24,8 +25,9 @@ use tracing::{debug, warn};
 use crate::clock::now_ms;
 use crate::log::{Assigned, Log, LogError, Offset, Polled, Reader, Start, Until};
 use crate::out::{Outgoing, Topic, TopicIndex};
-use crate::record::{Headers, Record};
+use crate::record::Record;
 use held::Held;
+pub use message::show;
 use reader::RangeReader;
 use rebalance::{Rebalance, Rebalances, partitions_of};
 
@@ -196,38 +198,6 @@ fn unavailable(call: &'static str) -> impl FnOnce(Rd) -> LogError {
     move |error| LogError::Unavailable(format!("{call}: {error}"))
 }
 
-/// The headers of a message, read only when a stage asks.
-struct MessageHeaders<'a>(&'a BorrowedMessage<'a>);
-
-impl Headers for MessageHeaders<'_> {
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        let headers = self.0.headers()?;
-        let mut found = None;
-        for header in headers.iter().filter(|h| h.key == name) {
-            found = header.value;
-        }
-        found
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        for header in self.0.headers().iter().flat_map(|h| h.iter()) {
-            visit(header.key, header.value.unwrap_or_default());
-        }
-    }
-}
-
-/// Shows a message to `each` as a record.
-pub fn show(message: &BorrowedMessage<'_>, each: &mut dyn FnMut(&Record<'_>)) {
-    each(&Record {
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
-        key: message.key().unwrap_or_default(),
-        value: message.payload().unwrap_or_default(),
-        headers: &MessageHeaders(message),
-    });
-}
-
 impl Reader for KafkaLog {
     fn read(
         &mut self,
@@ -308,10 +278,14 @@ impl Log for KafkaLog {
             .map(|o| InputOffset { partition: o.partition, next: o.next, metadata: &o.metadata })
             .collect();
         let Self { producer, topics, consumer, held, .. } = self;
-        if ffi::group_member(consumer.client()).is_some_and(|now| held.is_of_another(&now)) {
+        let ask = || ffi::group_member(consumer.client());
+        let now = ask();
+        if now.as_ref().is_some_and(|now| held.is_of_another(now)) {
             return Err(LogError::Fenced("the group knows this member by another id than before".into()));
         }
-        let member = || ffi::group_member(consumer.client()).filter(|now| !held.is_of_another(now));
+        // What was just answered is asked again only where the group refuses it.
+        let known = Cell::new(now);
+        let member = || known.take().or_else(ask).filter(|now| !held.is_of_another(now));
         let input = topics.first().map(|t| t.name.as_str()).unwrap_or_default();
         Ok(producer.commit(member, input, &offsets)?)
     }
