@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::describe_groups_response::DescribedGroupMember;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, LeaveGroupRequest};
 use kafka_protocol::protocol::{Request, StrBytes};
@@ -63,31 +64,30 @@ impl Group {
         self.cluster.call(node, call, version, request)
     }
 
-    /// The `client.id` of every member.
-    fn members(&mut self) -> Result<Vec<String>, Trouble> {
+    fn members(&mut self) -> Result<Vec<DescribedGroupMember>, Trouble> {
         const CALL: &str = "describe group";
         let request = DescribeGroupsRequest::default().with_groups(vec![self.id.clone()]);
         let answer = self.ask(CALL, DESCRIBE_GROUPS, &request)?;
         let group = answer.groups.into_iter().next();
         let group = group.ok_or_else(|| Trouble::Again("no group was described".into()))?;
         match ResponseError::try_from_code(group.error_code) {
-            None => Ok(group.members.iter().map(|member| member.client_id.as_str().to_owned()).collect()),
+            None => Ok(group.members),
             Some(error) if again(error) => Err(Trouble::again(error)),
             Some(error) => Err(Trouble::refused(CALL, error)),
         }
     }
 
-    fn remove(&mut self, instances: &[String]) -> Result<(), Trouble> {
-        let text = |text: &str| StrBytes::from_string(text.to_owned());
-        let member =
-            |instance: &String| MemberIdentity::default().with_group_instance_id(Some(text(instance)));
-        let request = LeaveGroupRequest::default()
-            .with_group_id(self.id.clone())
-            .with_members(instances.iter().map(member).collect());
+    /// Takes these out; one that is no member, or no longer under that id, is no error.
+    fn remove(&mut self, members: &[MemberIdentity]) -> Result<(), Trouble> {
+        let request =
+            LeaveGroupRequest::default().with_group_id(self.id.clone()).with_members(members.to_vec());
         let answer = self.ask(REMOVE, LEAVE_GROUP, &request)?;
         let codes = answer.members.iter().map(|member| member.error_code);
         let mut errors = codes.chain([answer.error_code]).filter_map(ResponseError::try_from_code);
-        match errors.find(|error| *error != ResponseError::UnknownMemberId) {
+        let gone = |error: &ResponseError| {
+            matches!(error, ResponseError::UnknownMemberId | ResponseError::FencedInstanceId)
+        };
+        match errors.find(|error| !gone(error)) {
             None => Ok(()),
             Some(error) if again(error) => Err(Trouble::again(error)),
             Some(error) => Err(Trouble::refused(REMOVE, error)),
@@ -103,26 +103,61 @@ pub fn remove_members(
     instances: &[String],
     timeout: Duration,
 ) -> Result<(), KafkaError> {
-    Group::new(connection, group, timeout).persist(REMOVE, |group| group.remove(instances))
+    let instance = |name: &String| StrBytes::from_string(name.clone());
+    let member = |name| MemberIdentity::default().with_group_instance_id(Some(instance(name)));
+    let members: Vec<_> = instances.iter().map(member).collect();
+    Group::new(connection, group, timeout).persist(REMOVE, |group| group.remove(&members))
 }
 
 /// The same for the members of this process, which have stopped, if the group has others that can take their partitions.
 /// Blocks.
+///
+/// They go under the ids that they have at the first look: a successor that joins under the same names while we try stays.
 pub fn leave(
     connection: &Connection,
     group: &str,
     instances: &[String],
     timeout: Duration,
 ) -> Result<(), KafkaError> {
+    let mut leaving: Option<Vec<MemberIdentity>> = None;
     Group::new(connection, group, timeout).persist("leave the group", |group| {
-        let others = group.members()?.iter().any(|member| *member != group.client_id);
-        if others { group.remove(instances) } else { Ok(()) }
+        if leaving.is_none() {
+            leaving = Some(leaving_of(&group.members()?, &group.client_id, instances));
+        }
+        match leaving.as_deref() {
+            None | Some([]) => Ok(()),
+            Some(members) => group.remove(members),
+        }
     })
+}
+
+/// The members that are of this client and have one of these names; none where there is nobody else.
+fn leaving_of(
+    members: &[DescribedGroupMember],
+    client_id: &str,
+    instances: &[String],
+) -> Vec<MemberIdentity> {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        members.iter().partition(|member| member.client_id.as_str() == client_id);
+    if others.is_empty() {
+        return Vec::new();
+    }
+    let named = |member: &&DescribedGroupMember| {
+        let instance = member.group_instance_id.as_ref();
+        instance.is_some_and(|instance| instances.iter().any(|name| name == instance.as_str()))
+    };
+    let identity = |member: &DescribedGroupMember| {
+        MemberIdentity::default()
+            .with_member_id(member.member_id.clone())
+            .with_group_instance_id(member.group_instance_id.clone())
+    };
+    ours.into_iter().filter(named).map(identity).collect()
 }
 
 /// The `client.id` of every member of a group; none where there is no such group. Blocks.
 pub fn members(connection: &Connection, group: &str, timeout: Duration) -> Result<Vec<String>, KafkaError> {
-    Group::new(connection, group, timeout).persist("describe group", Group::members)
+    let members = Group::new(connection, group, timeout).persist("describe group", Group::members)?;
+    Ok(members.iter().map(|member| member.client_id.as_str().to_owned()).collect())
 }
 
 /// Closes a consumer as its drop does, which looks whether it is closed only every 100 ms: who is to take its partitions waits
@@ -201,7 +236,26 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::partitions_of;
+    use super::*;
+
+    #[test]
+    fn who_leaves_goes_under_its_present_id_and_only_where_others_stay() {
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let member = |client: &str, instance: &str| {
+            DescribedGroupMember::default()
+                .with_client_id(text(client))
+                .with_member_id(text(&format!("id of {instance}")))
+                .with_group_instance_id(Some(text(instance)))
+        };
+        let ours = [member("a:8080", "a-0"), member("a:8080", "a-1"), member("a:8080", "a-2")];
+        let names = ["a-0".to_owned(), "a-1".to_owned()];
+        assert_eq!(leaving_of(&ours, "a:8080", &names), []);
+        let all = [&ours[..], &[member("b:8080", "b-0")]].concat();
+        let leaving = leaving_of(&all, "a:8080", &names);
+        let ids: Vec<&str> = leaving.iter().map(|member| member.member_id.as_str()).collect();
+        assert_eq!(ids, ["id of a-0", "id of a-1"]);
+        assert!(leaving.iter().all(|member| member.group_instance_id.is_some()));
+    }
 
     #[test]
     fn an_assignment_of_two_topics_gives_the_partitions_of_the_one_asked_for() {
