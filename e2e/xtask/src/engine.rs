@@ -1,6 +1,6 @@
-//! Clusters that are not ours to build: kind where a container engine runs, or any context that was named. Both use the
-//! engine to make the images. Kept short on purpose: kind and the engine do the work. The host cluster (`up.rs`) is the
-//! one that the tests run on; these two are for people's machines and were written without one at hand.
+//! Clusters that are not ours to build: kind where a container engine runs, or any context that was named. The engine makes
+//! the images; for a context buildah does where there is none. Kept short on purpose: kind and the engine do the work. The
+//! host cluster (`up.rs`) is the one that the tests run on; these two are for people's machines.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use nix::unistd::Pid;
 
 use crate::cli::UpArgs;
 use crate::deploy::Target;
-use crate::images::{Image, OPERATOR, PIPELINE, Recipe};
+use crate::images::{Image, Recipe};
 use crate::instance::Instance;
 use crate::steps::{note, step};
-use crate::{deploy, images, process, tools, up};
+use crate::{deploy, images, packages, process, tools, up};
 
 /// The engine that answers, if any.
 pub(crate) fn found() -> Option<&'static str> {
@@ -65,6 +65,9 @@ pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) 
         let built = build(instance, engine, "localhost", args.binaries.as_deref())?;
         step("import", || {
             for image in &built {
+                let _ = fs::remove_file(&image.archive); // podman does not overwrite
+                let mut save = Command::new(engine);
+                process::output(save.args(["save", &image.reference(), "-o"]).arg(&image.archive))?;
                 let mut load = kind(instance, engine);
                 load.args(["load", "image-archive", "--name", &instance.name]).arg(&image.archive);
                 process::output(&mut load)?;
@@ -95,7 +98,6 @@ fn kind(instance: &Instance, engine: &str) -> Command {
 
 /// An existing cluster with its own Kafka; the images go through a registry.
 pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> Result<()> {
-    let engine = found().context("--context needs docker or podman to push the images")?;
     let prefix = args.image_prefix.as_deref().context("--image-prefix is missing")?;
     let kafka = args.kafka.as_deref().context("--kafka is missing")?;
     step("tools", || tools::build(instance, &["kubernetes-client", "helm"]))?;
@@ -104,10 +106,17 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
         Into::into,
     );
     let target = Target::outside(instance, kubeconfig, Some(context), kafka);
-    let built = build(instance, engine, prefix, args.binaries.as_deref())?;
+    let engine = found();
+    let built = if let Some(engine) = engine {
+        build(instance, engine, prefix, args.binaries.as_deref())?
+    } else {
+        step("packages", || packages::install(instance, packages::IMAGES))?;
+        let binaries = images::built_or_given(instance, args.binaries.as_deref())?;
+        images::both(|recipe| images::build(instance, recipe, &binaries, prefix), "buildah")?
+    };
     step("push", || {
         for image in &built {
-            process::output(Command::new(engine).args(["push", &image.reference()]))?;
+            process::output(&mut push(engine, image))?;
         }
         Ok(format!("pushed to {prefix}"))
     })?;
@@ -120,7 +129,7 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
     Ok(())
 }
 
-/// Both images, made by the engine: the operator's first.
+/// Both images, made by the engine.
 fn build(instance: &Instance, engine: &str, prefix: &str, binaries: Option<&Path>) -> Result<[Image; 2]> {
     let binaries = images::built_or_given(instance, binaries)?;
     let one = |recipe: &Recipe| -> Result<Image> {
@@ -132,14 +141,22 @@ fn build(instance: &Instance, engine: &str, prefix: &str, binaries: Option<&Path
         run(&["build", "-q", "-t", &base, "-f", "base.Dockerfile", "."])?;
         let with_base = format!("BASE={base}");
         run(&["build", "-q", "--build-arg", &with_base, "-t", &image.reference(), "-f", "Dockerfile", "."])?;
-        run(&["save", "-o", &image.archive.to_string_lossy(), &image.reference()])?;
         tools::remove_dir(&work)?;
         Ok(image)
     };
-    let mut built = None;
-    step("images", || {
-        built = Some([one(&OPERATOR)?, one(&PIPELINE)?]);
-        Ok(format!("by {engine}"))
-    })?;
-    built.context("no images")
+    images::both(one, engine)
+}
+
+/// Sends an image to its registry, by the engine that made it or out of its archive.
+fn push(engine: Option<&str>, image: &Image) -> Command {
+    if let Some(engine) = engine {
+        let mut push = Command::new(engine);
+        push.args(["push", &image.reference()]);
+        return push;
+    }
+    let mut copy = Command::new("skopeo");
+    copy.args(["copy", "--quiet", "--insecure-policy"]);
+    copy.arg(format!("docker-archive:{}", image.archive.display()));
+    copy.arg(format!("docker://{}", image.reference()));
+    copy
 }

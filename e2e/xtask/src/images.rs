@@ -108,11 +108,22 @@ pub(crate) fn prepare(
     Ok(Prepared { image, work })
 }
 
-/// Makes the image without an engine, unless the cache has one with the same content.
-pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path) -> Result<Image> {
-    let Prepared { image, work } = prepare(instance, recipe, binaries, "localhost")?;
+/// The step that makes both images: the operator's, then the pipeline's.
+pub(crate) fn both(make: impl Fn(&Recipe) -> Result<Image>, by: &str) -> Result<[Image; 2]> {
+    let mut images = None;
+    step("images", || {
+        images = Some([make(&OPERATOR)?, make(&PIPELINE)?]);
+        Ok(format!("by {by}"))
+    })?;
+    images.context("no images")
+}
+
+/// Makes the image without an engine, unless the cache has one with the same name and so the same content.
+pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path, prefix: &str) -> Result<Image> {
+    let Prepared { image, work } = prepare(instance, recipe, binaries, prefix)?;
     let stamp = image.archive.with_extension("tag");
-    if !(image.archive.is_file() && fs::read_to_string(&stamp).is_ok_and(|had| had == image.tag)) {
+    let named = |had: String| had == image.reference();
+    if !(image.archive.is_file() && fs::read_to_string(&stamp).is_ok_and(named)) {
         let _ = fs::remove_file(&stamp); // it may not exist
         buildah(instance, &work, &image)?;
         let bytes = fs::metadata(&image.archive)?.len();
@@ -121,7 +132,7 @@ pub(crate) fn build(instance: &Instance, recipe: &Recipe, binaries: &Path) -> Re
             "{} has {bytes} bytes, more than {IMAGE_BYTES_MAX}",
             image.reference()
         );
-        fs::write(&stamp, &image.tag)?;
+        fs::write(&stamp, image.reference())?;
     }
     tools::remove_dir(&work)?;
     Ok(image)

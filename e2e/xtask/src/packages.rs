@@ -39,6 +39,9 @@ pub(crate) const CLUSTER: &[Needed] = &[
     ("gcc", "gcc"),
 ];
 
+/// What makes images and sends them to a registry where no container engine runs.
+pub(crate) const IMAGES: &[Needed] = &[("buildah", "buildah"), ("skopeo", "skopeo"), ("strip", "binutils")];
+
 pub(crate) fn root() -> bool {
     nix::unistd::geteuid().is_root()
 }

@@ -95,8 +95,8 @@ fn still_up(instance: &Instance) -> Result<String> {
 pub(crate) fn host_images(instance: &Instance, binaries: &Path) -> Result<[Image; 2]> {
     let mut built = None;
     step("images", || {
-        let images =
-            [images::build(instance, &OPERATOR, binaries)?, images::build(instance, &PIPELINE, binaries)?];
+        let image = |recipe| images::build(instance, recipe, binaries, "localhost");
+        let images = [image(&OPERATOR)?, image(&PIPELINE)?];
         let mut new = 0_usize;
         for image in &images {
             new = new.saturating_add(usize::from(import(instance, image)?));
