@@ -2,7 +2,7 @@
 
 use kpay_crds::{
     AccountsBootstrapStatus, AutoscalingMode, BootstrapState, PaymentPipelineStatus, Phase, StepState,
-    UpgradeState, UpgradeStatus,
+    UpgradeState, UpgradeStatus, UpgradeStep,
 };
 
 use super::{Input, Verdict, WIPE_REQUIRED, late};
@@ -16,26 +16,29 @@ const BLOCKERS_LISTED: usize = 5;
 pub(super) fn upgraded(upgrade: Option<&UpgradeStatus>) -> Verdict {
     let Some(up) = upgrade else { return Verdict::new(Some(true), "AsDeclared", "the pods are as declared") };
     let failed = up.failed.as_deref().unwrap_or_default();
-    let at = up.steps.iter().position(|step| step.state.is_under_way());
     match up.state {
         UpgradeState::Succeeded => {
             Verdict::new(Some(true), "Succeeded", "the last change of the pods went well")
         }
-        UpgradeState::Rolling => {
-            let step = at.and_then(|at| Some((at + 1, up.steps.get(at)?)));
-            let step = step.map(|(number, step)| {
-                let word =
-                    if step.state == StepState::Verifying { "payments are watched" } else { &step.evidence };
-                format!("{number} of {}, {}: {word}", up.steps.len(), step.workload)
-            });
-            Verdict::new(Some(false), "Rolling", step.unwrap_or_default())
-        }
+        UpgradeState::Rolling => Verdict::new(Some(false), "Rolling", rolling(&up.steps)),
         UpgradeState::RollingBack => Verdict::new(Some(false), "RollingBack", failed),
         UpgradeState::RolledBack => {
             let again = "the spec is as it was written, and tried again when its pods change";
             Verdict::new(Some(false), "RolledBack", format!("{failed}; {again}"))
         }
     }
+}
+
+/// How far an upgrade is: the step that is under way, or how many are done between two.
+fn rolling(steps: &[UpgradeStep]) -> String {
+    let all = steps.len();
+    let under_way = steps.iter().zip(1..).find(|(step, _)| step.state.is_under_way());
+    let Some((step, number)) = under_way else {
+        let done = steps.iter().filter(|step| step.state != StepState::Planned).count();
+        return format!("{done} of {all} workloads are done");
+    };
+    let word = if step.state == StepState::Verifying { "payments are watched" } else { &step.evidence };
+    format!("{number} of {all}, {}: {word}", step.workload)
 }
 
 /// Whether the accounts that the pipeline begins with are there.

@@ -203,3 +203,28 @@ fn a_pause_names_its_holders_in_every_condition_and_they_are_kept_with_since_whe
     let let_go = next(&paused, &Input { wanted: &Wanted::default(), ..input });
     assert_eq!(let_go.holders, []);
 }
+
+#[test]
+fn an_upgrade_says_how_far_it_is_also_between_two_steps() {
+    use kpay_crds::{StepState, UpgradeStatus, UpgradeStep};
+    for (states, told) in [
+        ([StepState::Planned, StepState::Planned], "0 of 2 workloads are done"),
+        ([StepState::Rolling, StepState::Planned], "1 of 2, confirmed: ready 1/2"),
+        ([StepState::Verifying, StepState::Planned], "1 of 2, confirmed: payments are watched"),
+        ([StepState::Inconclusive, StepState::Planned], "1 of 2 workloads are done"),
+        ([StepState::Passed, StepState::Rolling], "2 of 2, account: ready 1/2"),
+    ] {
+        let step = |(workload, state): (&str, StepState)| UpgradeStep {
+            workload: workload.to_owned(),
+            state,
+            evidence: "ready 1/2".to_owned(),
+            ..UpgradeStep::default()
+        };
+        let steps = ["confirmed", "account"].into_iter().zip(states).map(step).collect();
+        let verdict = upgraded(Some(&UpgradeStatus { steps, ..UpgradeStatus::default() }));
+        assert_eq!(
+            (verdict.status, verdict.reason, verdict.message.as_str()),
+            (Some(false), "Rolling", told)
+        );
+    }
+}
