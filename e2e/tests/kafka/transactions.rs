@@ -60,13 +60,16 @@ impl Ends {
         Ok(watermarks(&self.all, topic, 0, CALL)?.1)
     }
 
-    /// Waits until no transaction is open.
-    fn meet(&self, topic: &str, within: Duration) -> anyhow::Result<()> {
+    /// Waits until no transaction is open, and says where the topic ends then.
+    fn meet(&self, topic: &str, within: Duration) -> anyhow::Result<i64> {
         let deadline = Instant::now() + within;
-        while self.stable(topic)? < self.all(topic)? {
+        loop {
+            let (stable, all) = (self.stable(topic)?, self.all(topic)?);
+            if stable >= all {
+                return Ok(stable);
+            }
             ensure!(Instant::now() < deadline, "a transaction is open");
         }
-        Ok(())
     }
 }
 
@@ -106,9 +109,10 @@ fn a_transaction_that_was_too_old_is_not_committed_and_the_producer_goes_on() ->
     let mut producer = open(&broker, TOPIC)?;
     begin(&mut producer, "old")?;
     let ends = Ends::open(&broker)?;
-    ensure!(ends.stable(TOPIC)? == 0 && ends.all(TOPIC)? > 0, "the transaction is open");
-    ends.meet(TOPIC, WITHIN).context("the broker has not ended it")?;
-    assert_eq!(commit(&mut producer), Err(TransactionErrorKind::Abort));
+    ensure!((ends.stable(TOPIC)?, ends.all(TOPIC)?) == (0, 1), "the transaction is open with one record");
+    let end = ends.meet(TOPIC, WITHIN).context("the broker has not ended it")?;
+    ensure!(end == 2, "one record and the marker of its abort, not {end}");
+    assert_eq!(commit(&mut producer), Err(TransactionErrorKind::Abort), "{:?}", committed(&broker, TOPIC));
     producer.abort()?;
     begin(&mut producer, "new")?;
     ensure!(commit(&mut producer) == Ok(()));
