@@ -121,13 +121,11 @@ pub fn leave(
 ) -> Result<(), KafkaError> {
     let mut leaving: Option<Vec<MemberIdentity>> = None;
     Group::new(connection, group, timeout).persist("leave the group", |group| {
-        if leaving.is_none() {
-            leaving = Some(leaving_of(&group.members()?, &group.client_id, instances));
-        }
-        match leaving.as_deref() {
-            None | Some([]) => Ok(()),
-            Some(members) => group.remove(members),
-        }
+        let members = match &mut leaving {
+            Some(known) => known,
+            none => none.insert(leaving_of(&group.members()?, &group.client_id, instances)),
+        };
+        if members.is_empty() { Ok(()) } else { group.remove(members) }
     })
 }
 
