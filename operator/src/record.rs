@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kpay_control::differ::merge_patch;
 use kpay_control::pause::describe;
 use kpay_control::phase::Transition;
-use kpay_control::status;
+use kpay_control::status::{self, DEGRADED};
 use kpay_crds::{
     AccountsBootstrapStatus, BootstrapReason, Holder, PaymentPipeline, PaymentPipelineStatus, Phase,
     StageScaling, StepState, UpgradeState, UpgradeStatus,
@@ -49,6 +49,7 @@ pub async fn write_status(
         .await
         .map_err(Error::api("patch status of", "PaymentPipeline"))?;
     context.remember(resource, |memory| memory.status_written = Some(Instant::now()));
+    announce_degraded(resource, old, &new, context).await;
     announce_holders(resource, &old.holders, &new.holders, context).await;
     announce_scaling(resource, old, &new, context).await;
     announce_upgrade(resource, old.upgrade.as_ref(), new.upgrade.as_ref(), context).await;
@@ -58,6 +59,25 @@ pub async fn write_status(
         announce_phase(resource, old.phase, transition, new.epoch, context).await;
     }
     Ok(false)
+}
+
+/// An Event when something is wrong, or something else than before.
+async fn announce_degraded(
+    resource: &PaymentPipeline,
+    old: &PaymentPipelineStatus,
+    new: &PaymentPipelineStatus,
+    context: &Context,
+) {
+    let wrong = |status: &PaymentPipelineStatus| {
+        let told = status.conditions.iter().find(|told| told.type_ == DEGRADED && told.status == "True");
+        told.map(|told| (told.reason.clone(), told.message.clone()))
+    };
+    let before = wrong(old).map(|(reason, _)| reason);
+    let Some((reason, note)) = wrong(new).filter(|(reason, _)| Some(reason) != before.as_ref()) else {
+        return;
+    };
+    tracing::warn!(pipeline = resource.name_any(), reason, note, "degraded");
+    announce(resource, EventType::Warning, "Reconcile", &reason, note, context).await;
 }
 
 /// An Event for each who holds a pause from now on, or not any more.

@@ -21,7 +21,7 @@ use crate::report::{Reports, answered, figures, in_flight, rounded};
 /// Reason of `TopicsReady` while the spec asks for what only a `WipeAndUpdate` brings about.
 pub const WIPE_REQUIRED: &str = "WipeRequired";
 /// The condition of what is wrong.
-const DEGRADED: &str = "Degraded";
+pub const DEGRADED: &str = "Degraded";
 
 /// What a condition says.
 #[derive(Clone, Debug, PartialEq, Eq)]

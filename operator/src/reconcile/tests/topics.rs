@@ -71,6 +71,8 @@ async fn topics_of_an_earlier_pipeline_are_not_touched_before_it_is_told_so() {
     }
     assert_eq!(*world.kafka.topics.lock(), before);
     assert!(world.has_no_pod() && world.phase() == Some(Phase::Pending));
+    let told = world.server.lock().events.iter().filter(|reason| *reason == "TopicsExist").count();
+    assert_eq!(told, 1, "and not by each operator again");
     for kind in ["TopicsReady", "Degraded"] {
         let (reason, message) = world.said(kind);
         assert_eq!(reason, "TopicsExist");
