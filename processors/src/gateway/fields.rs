@@ -26,7 +26,7 @@ pub(super) fn object(body: &[u8], known: &[&str]) -> Result<BTreeMap<String, Val
         Problem::malformed(&Malformed { code: "json_invalid", field: "body", detail: detail.into() })
     })?;
     match fields.keys().find(|field| !known.contains(&field.as_str())) {
-        Some(unknown) => Err(Problem::field_unknown(unknown)),
+        Some(unknown) => Err(Problem::field_unknown(unknown, known)),
         None => Ok(fields),
     }
 }
@@ -36,14 +36,14 @@ pub(super) fn object(body: &[u8], known: &[&str]) -> Result<BTreeMap<String, Val
 pub(super) fn check(body: &[u8], known: &[&str]) -> Result<(), Failure> {
     let Ok(fields) = serde_json::from_slice::<Raw<'_>>(body) else { return Ok(()) };
     if let Some(unknown) = fields.keys().find(|field| !known.contains(&field.as_ref())) {
-        return Err(Problem::field_unknown(unknown));
+        return Err(Problem::field_unknown(unknown, known));
     }
     for (object, known) in OBJECTS {
         let inner = fields.get(*object).and_then(|raw| serde_json::from_str::<Raw<'_>>(raw.get()).ok());
         let unknown =
             inner.as_ref().and_then(|inner| inner.keys().find(|field| !known.contains(&field.as_ref())));
         if let Some(unknown) = unknown {
-            return Err(Problem::field_unknown(&format!("{object}.{unknown}")));
+            return Err(Problem::field_unknown(&format!("{object}.{unknown}"), known));
         }
     }
     Ok(())

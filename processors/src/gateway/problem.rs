@@ -85,11 +85,11 @@ impl Problem {
             .on(field)
     }
 
-    /// 400: a field that the API does not know, which would be left out silently.
-    pub(super) fn field_unknown(field: &str) -> Failure {
+    /// 400: a field that is not one of those that are `known`, which would be left out silently.
+    pub(super) fn field_unknown(field: &str, known: &[&str]) -> Failure {
         // As much as a person needs to find it.
         let field: String = field.chars().take(64).collect();
-        let detail = format!("{field}: there is no such field");
+        let detail = format!("{field}: there is no such field; there are {}", known.join(", "));
         let mut problem =
             Self::new(StatusCode::BAD_REQUEST, "field_unknown", "The request cannot be read", detail);
         problem.field = Some(Cow::Owned(field));
