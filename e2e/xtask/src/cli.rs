@@ -36,13 +36,13 @@ enum Command {
     Test(TestArgs),
     /// Build kpay and run a whole pipeline in one process, without Kafka or Kubernetes: `kpay local`
     Local {
-        /// Passed on as they are: `--listen`, `--data-dir`, `--file`; `--help` tells
+        /// Passed on as they are: `--listen`, `--data-dir`, `--file`; `cargo xtask local -- --help` tells
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
     /// Run seeds of the deterministic simulation: `cargo xtask simulate --seeds 100000 --from 10000`, or re-run one: `--seed 7`
     Simulate {
-        /// Passed on as they are: `--seeds`, `--from`, `--seed`, `--planted`; `--help` tells
+        /// Passed on as they are: `--seeds`, `--from`, `--seed`, `--planted`; `cargo xtask simulate -- --help` tells
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },

@@ -106,6 +106,11 @@ pub(crate) fn up_context(instance: &Instance, context: &str, args: &UpArgs) -> R
         Into::into,
     );
     let target = Target::outside(instance, kubeconfig, Some(context), kafka);
+    step("cluster", || {
+        // Before minutes of building: is it there?
+        target.kubectl(&["version"])?;
+        Ok(format!("context {context}"))
+    })?;
     let engine = found();
     let built = if let Some(engine) = engine {
         build(instance, engine, prefix, args.binaries.as_deref())?

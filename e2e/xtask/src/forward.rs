@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::{GATEWAY, Instance};
 
+/// Where people find the gateway, unless another program is there.
+pub(crate) const GATEWAY_PORT: u16 = 8080;
 const CONNECTIONS_MAX: usize = 256;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +54,7 @@ pub(crate) fn run(instance: &Instance) -> Result<()> {
     if instance.engine().is_some() {
         return by_kubectl(instance);
     }
-    let (api, gateway) = (listen(6443)?, listen(8080)?);
+    let (api, gateway) = (listen(6443)?, listen(GATEWAY_PORT)?);
     let namespace = Arc::new(File::open(instance.namespace()).context("the cluster's network is not there")?);
     let ports = Ports { api: Some(api.local_addr()?.port()), gateway: gateway.local_addr()?.port() };
     tell(instance, ports)?;
@@ -77,7 +79,7 @@ fn tell(instance: &Instance, ports: Ports) -> Result<()> {
 /// Where the cluster's network is not one of this host's: kubectl carries the gateway's port to one of its pods, and is
 /// started again whenever that pod has gone. Ends only with the process group.
 fn by_kubectl(instance: &Instance) -> Result<()> {
-    let gateway = listen(8080)?.local_addr()?.port();
+    let gateway = listen(GATEWAY_PORT)?.local_addr()?.port();
     tell(instance, Ports { api: None, gateway })?;
     loop {
         let mut kubectl = Command::new(instance.bin("kubectl"));

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cli::{DownArgs, UpArgs};
 use crate::deploy::Target;
-use crate::forward::Ports;
+use crate::forward::{GATEWAY_PORT, Ports};
 use crate::images::{Image, OPERATOR, PIPELINE};
 use crate::instance::{Instance, KAFKA, started_at};
 use crate::steps::{note, step};
@@ -188,6 +188,10 @@ pub(crate) fn people(instance: &Instance, deployed: bool) -> Result<()> {
     );
     if deployed {
         let api = format!("localhost:{}/v1", ports.gateway);
+        if ports.gateway != GATEWAY_PORT {
+            let taken = format!("localhost:{GATEWAY_PORT} belongs to another program, perhaps `kpay local`");
+            println!("# {taken}: this pipeline's gateway is at localhost:{}", ports.gateway);
+        }
         println!("kubectl get pp");
         println!(r#"curl {api}/accounts --json '{{"id": "alice", "currency": "USD", "funding": 100000}}'"#);
         println!(r#"curl {api}/accounts --json '{{"id": "bob", "currency": "USD"}}'"#);
