@@ -159,6 +159,9 @@ pub(super) async fn run(context: &Context, args: &GenerateArgs) -> Result<Exit, 
             std::process::exit(130);
         }
     });
+    if args.open_accounts {
+        eprintln!("{} accounts are opened first; the figures count them as well", args.accounts);
+    }
     let began = Instant::now();
     let progress = tokio::spawn(tell_progress(Arc::clone(&stats), began));
     let sent = match args.to {
