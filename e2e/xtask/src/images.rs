@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::instance::Instance;
-use crate::steps::step;
+use crate::steps::making;
 use crate::{packages, page, process, tools};
 
 /// An image holds one binary and what it needs; more than this means that something else slipped in.
@@ -41,15 +41,15 @@ impl Image {
 
 /// The folder of both binaries: the one that was given, or what cargo builds.
 pub(crate) fn built_or_given(instance: &Instance, given: Option<&Path>) -> Result<PathBuf> {
-    let mut folder = PathBuf::new();
-    step("binaries", || {
+    let folder = making("binaries", || {
         if let Some(given) = given {
-            folder = std::path::absolute(given)?;
-            return Ok(format!("from {}", folder.display()));
+            let folder = std::path::absolute(given)?;
+            let from = format!("from {}", folder.display());
+            return Ok((folder, from));
         }
         packages::install(instance, packages::BUILD)?;
-        folder = release(instance, &[PIPELINE.binary, OPERATOR.binary])?;
-        Ok("built in release mode".to_owned())
+        let folder = release(instance, &[PIPELINE.binary, OPERATOR.binary])?;
+        Ok((folder, "built in release mode".to_owned()))
     })?;
     // For people: kpay, and the same as `kubectl kpay`.
     for name in [PIPELINE.binary, "kubectl-kpay"] {
@@ -110,12 +110,7 @@ pub(crate) fn prepare(
 
 /// The step that makes both images: the operator's, then the pipeline's.
 pub(crate) fn both(make: impl Fn(&Recipe) -> Result<Image>, by: &str) -> Result<[Image; 2]> {
-    let mut images = None;
-    step("images", || {
-        images = Some([make(&OPERATOR)?, make(&PIPELINE)?]);
-        Ok(format!("by {by}"))
-    })?;
-    images.context("no images")
+    making("images", || Ok(([make(&OPERATOR)?, make(&PIPELINE)?], format!("by {by}"))))
 }
 
 /// Makes the image without an engine, unless the cache has one with the same name and so the same content.

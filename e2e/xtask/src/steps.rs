@@ -7,6 +7,11 @@ use anyhow::{Context as _, Result};
 
 /// Runs a step and prints its line: how long it took, its name and what came of it.
 pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<String>) -> Result<()> {
+    making(name, || Ok(((), work()?)))
+}
+
+/// A step that makes something, and gives it.
+pub(crate) fn making<T>(name: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
     let terminal = stdout().is_terminal();
     if terminal {
         print!("      …    {name}\r");
@@ -16,10 +21,10 @@ pub(crate) fn step(name: &str, work: impl FnOnce() -> Result<String>) -> Result<
     let outcome = work();
     let seconds = started.elapsed().as_secs_f64();
     match &outcome {
-        Ok(detail) => println!("{seconds:>7.1} s  {name:<10} {detail}"),
+        Ok((_, detail)) => println!("{seconds:>7.1} s  {name:<10} {detail}"),
         Err(_) => println!("{seconds:>7.1} s  {name:<10} FAILED"),
     }
-    outcome.map(drop).with_context(|| format!("{name} failed"))
+    outcome.map(|(made, _)| made).with_context(|| format!("{name} failed"))
 }
 
 /// A line within a step, for those that take minutes.

@@ -15,7 +15,7 @@ use crate::deploy::Target;
 use crate::forward::{GATEWAY_PORT, Ports};
 use crate::images::{Image, OPERATOR, PIPELINE};
 use crate::instance::{Instance, KAFKA, started_at};
-use crate::steps::{note, step};
+use crate::steps::{making, note, step};
 use crate::{deploy, engine, images, packages, process, tools};
 
 /// The daemons without which the cluster is not up, in the order in which they are asked after.
@@ -93,18 +93,16 @@ fn still_up(instance: &Instance) -> Result<String> {
 
 /// Both of these binaries as images in the cluster's containerd: the operator's, then the pipeline's.
 pub(crate) fn host_images(instance: &Instance, binaries: &Path) -> Result<[Image; 2]> {
-    let mut built = None;
-    step("images", || {
+    making("images", || {
         let image = |recipe| images::build(instance, recipe, binaries, "localhost");
         let images = [image(&OPERATOR)?, image(&PIPELINE)?];
         let mut new = 0_usize;
         for image in &images {
             new = new.saturating_add(usize::from(import(instance, image)?));
         }
-        built = Some(images);
-        Ok(if new == 0 { "unchanged".to_owned() } else { format!("{new} built and imported") })
-    })?;
-    built.context("no images")
+        let told = if new == 0 { "unchanged".to_owned() } else { format!("{new} built and imported") };
+        Ok((images, told))
+    })
 }
 
 /// Puts releases of the pipeline's binary to upgrade to into the cluster's containerd.
