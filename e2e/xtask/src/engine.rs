@@ -65,11 +65,13 @@ pub(crate) fn up_kind(instance: &Instance, engine: &'static str, args: &UpArgs) 
         let built = build(instance, engine, "localhost", args.binaries.as_deref())?;
         step("import", || {
             for image in &built {
-                let _ = fs::remove_file(&image.archive); // podman does not overwrite
+                // Not where the host cluster keeps its own, which it knows by a stamp beside it.
+                let archive = image.archive.with_extension("engine.tar");
+                let _ = fs::remove_file(&archive); // podman does not overwrite
                 let mut save = Command::new(engine);
-                process::output(save.args(["save", &image.reference(), "-o"]).arg(&image.archive))?;
+                process::output(save.args(["save", &image.reference(), "-o"]).arg(&archive))?;
                 let mut load = kind(instance, engine);
-                load.args(["load", "image-archive", "--name", &instance.name]).arg(&image.archive);
+                load.args(["load", "image-archive", "--name", &instance.name]).arg(&archive);
                 process::output(&mut load)?;
             }
             Ok("loaded into kind".to_owned())
